@@ -1,0 +1,208 @@
+"""The settings of a run. Values only, standard library: no torch, no files, no pages.
+
+Widgets, command-line flags, validation and the table in the README are generated from the
+metadata of `RunConfig`'s fields, so a new setting is one new field and the code that reads it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bnf_lab.errors import ConfigError, shown
+
+EMBEDDED_MODEL = "embedded"
+
+
+@dataclass(frozen=True)
+class FieldSpec:
+    """What a widget, a flag and a check need to know about one setting.
+
+    `group` is `essential` (always shown), `advanced` (folded away) or `experiment`. `methods` names
+    the methods that read the setting; empty means all of them.
+    """
+
+    label: str
+    help: str
+    group: str
+    unit: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    step: float | None = None
+    choices: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    max_chars: int = 300
+
+
+def setting(default: Any, label: str, help: str, group: str, **spec: Any) -> Any:
+    """Declares one field of `RunConfig` together with its metadata."""
+    if isinstance(default, list | dict):
+        raise TypeError("a setting's default must be immutable")
+    return field(default=default, metadata={"spec": FieldSpec(label, help, group, **spec)})
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides a run, saved to `config.json` before any model is loaded."""
+
+    method: str = setting(
+        "bnf", "Method", "The loss. BNF is stable without tuning; the others are there for contrast.",
+        "essential", choices=("bnf", "dpo", "nll"))
+    model: str = setting(
+        EMBEDDED_MODEL, "Model",
+        "`embedded` (SmolLM2-135M-Instruct), a hub id, or a local folder of a causal model with a chat template.",
+        "essential", max_chars=500)
+    learning_rate: float = setting(
+        5e-4, "Learning rate", "Size of one step. BNF works from 1e-4 to 3e-3.", "essential",
+        minimum=1e-6, maximum=1e-1)
+    n_steps: int = setting(
+        30, "Steps", "Optimiser steps. 30 steps take one to three minutes on two CPU cores.", "essential",
+        unit="steps", minimum=1, maximum=100_000, step=1)
+    responses_per_step: int = setting(
+        8, "Responses per step", "Judged responses behind one optimiser step (8 = four pairs).", "essential",
+        unit="responses", minimum=1, maximum=1024, step=1)
+    n_probe: int = setting(
+        12, "Held-out pairs", "Kept out of training and scored for the plots (at most 32).", "essential",
+        unit="pairs", minimum=1, maximum=32, step=1)
+    beta: float = setting(
+        0.1, "DPO beta", "How strongly DPO holds the policy to the reference.", "advanced",
+        minimum=1e-3, maximum=10.0, methods=("dpo",))
+    micro_batch_size: int = setting(
+        8, "Responses at once", "Responses in one forward pass; fewer need less memory and give the same result.",
+        "advanced", unit="responses", minimum=1, maximum=256, step=1)
+    max_tokens: int = setting(
+        512, "Longest sequence", "Prompt and response are cut to this many tokens together.", "advanced",
+        unit="tokens", minimum=16, maximum=32_768, step=1)
+    lora_rank: int = setting(
+        16, "LoRA rank", "Width of the trained low-rank update.", "advanced", minimum=1, maximum=256, step=1)
+    lora_alpha: int = setting(
+        32, "LoRA alpha", "Scale of the update; the factor applied is alpha / rank.", "advanced",
+        minimum=1, maximum=1024, step=1)
+    lora_dropout: float = setting(
+        0.0, "LoRA dropout", "Share of the adapter's input dropped while training.", "advanced",
+        minimum=0.0, maximum=0.9, step=0.05)
+    lora_targets: str = setting(
+        "all-linear", "LoRA layers", "Which layers get an adapter.", "advanced",
+        choices=("all-linear", "attention", "mlp"))
+    quantization: str = setting(
+        "auto", "Base weights", "auto: NF4 on a GPU, bfloat16 on a CPU.", "advanced",
+        choices=("auto", "nf4", "none"))
+    schedule: str = setting(
+        "constant", "Schedule", "How the learning rate changes over the run.", "advanced",
+        choices=("constant", "linear", "cosine"))
+    warmup_steps: int = setting(
+        0, "Warm-up", "Steps over which the learning rate rises from zero.", "advanced", unit="steps",
+        minimum=0, maximum=10_000, step=1)
+    weight_decay: float = setting(
+        0.0, "Weight decay", "AdamW's decay of the adapter weights.", "advanced", minimum=0.0, maximum=1.0)
+    max_grad_norm: float = setting(
+        1.0, "Gradient clipping", "Longest gradient that is applied unscaled.", "advanced",
+        minimum=0.01, maximum=1000.0)
+    checkpoint_steps: int = setting(
+        15, "Checkpoint every", "Steps between two saved checkpoints.", "advanced", unit="steps",
+        minimum=1, maximum=100_000, step=1)
+    answer_steps: int = setting(
+        10, "Answer every", "Steps between two rounds of sample answers.", "advanced", unit="steps",
+        minimum=1, maximum=100_000, step=1)
+    answer_prompts: str = setting(
+        "", "Sample prompts",
+        "Up to three prompts, one a line, answered during the run. Empty: taken from the held-out prompts.",
+        "advanced", max_chars=2000)
+    probe_share: float = setting(
+        0.2, "Time for plots", "Largest share of the run's time spent scoring the held-out responses.", "advanced",
+        minimum=0.01, maximum=0.9, step=0.01)
+    guard: bool = setting(
+        True, "Stop when it breaks",
+        "Stop by itself if preferred likelihood falls 1 nat/token below the reference or answers break down.",
+        "advanced")
+    seed: int = setting(
+        0, "Seed", "Decides the split, the data order and the adapter's first weights.", "advanced",
+        minimum=0, maximum=2**31 - 1, step=1)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RunConfig:
+        """Builds a config from plain values, refusing anything it does not know.
+
+        Args:
+            values: Field name to value. Absent fields take their defaults; texts are not coerced
+                to numbers (flags and widgets use `parse_field` first).
+
+        Raises:
+            ConfigError: With one line for every problem found, each naming what is accepted.
+        """
+        specs = field_specs()
+        problems = [
+            f"'{shown(name, 40)[1:-1]}' is not a setting. Settings are: {', '.join(specs)}."
+            for name in values if name not in specs
+        ]
+        known = {name: value for name, value in values.items() if name in specs}
+        for name, value in known.items():
+            problem = _field_problem(name, value)
+            if problem:
+                problems.append(problem)
+        if problems:
+            raise ConfigError(tuple(problems))
+        return cls(**{name: _typed(name, value) for name, value in known.items()})
+
+
+def field_specs() -> dict[str, FieldSpec]:
+    """Returns every setting's metadata by field name, in the order of declaration."""
+    return {f.name: f.metadata["spec"] for f in dataclasses.fields(RunConfig)}
+
+
+def field_default(name: str) -> Any:
+    """Returns the default of a setting; its type is the setting's type."""
+    return next(f.default for f in dataclasses.fields(RunConfig) if f.name == name)
+
+
+def parse_field(name: str, text: str) -> Any:
+    """Converts a flag's text to the setting's type; leaves what does not parse for `from_dict` to refuse."""
+    kind = type(field_default(name))
+    try:
+        if kind is bool:
+            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
+        return kind(text)
+    except (KeyError, ValueError):
+        return text
+
+
+def _typed(name: str, value: Any) -> Any:
+    return type(field_default(name))(value)
+
+
+def _field_problem(name: str, value: Any) -> str | None:
+    spec, kind = field_specs()[name], type(field_default(name))
+    if kind is bool:
+        return None if isinstance(value, bool) else f"{name} is {shown(value)}; it must be true or false."
+    if kind is str:
+        return _text_problem(name, value, spec)
+    whole = kind is int
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not is_number or (whole and value != int(value)):
+        return f"{name} is {shown(value)}; it must be a {'whole ' if whole else ''}number{_range(spec)}."
+    if (spec.minimum is not None and value < spec.minimum) or (spec.maximum is not None and value > spec.maximum):
+        return f"{name} is {value:g}; it must be{_range(spec)}."
+    return None
+
+
+def _text_problem(name: str, value: Any, spec: FieldSpec) -> str | None:
+    if not isinstance(value, str):
+        return f"{name} is {shown(value)}; it must be a text."
+    if spec.choices and value not in spec.choices:
+        return f"{name} is {shown(value)}; it must be one of: {', '.join(spec.choices)}."
+    if len(value) > spec.max_chars:
+        return f"{name} has {len(value)} characters; at most {spec.max_chars} are accepted."
+    return None
+
+
+def _range(spec: FieldSpec) -> str:
+    unit = f" {spec.unit}" if spec.unit else ""
+    if spec.minimum is None or spec.maximum is None:
+        return ""
+    return f" from {spec.minimum:g} to {spec.maximum:g}{unit}"
