@@ -1,0 +1,274 @@
+"""Models in memory: the only place that names peft, bitsandbytes and `from_pretrained`.
+
+Only safetensors are read, `trust_remote_code` is never True, and the network is never used here (`fetch.py` brings
+models to the disk first). This room must not know runs, judgements or pages.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.helpers import disable_input_dtype_casting
+from torch import Tensor, nn
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    GgufConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from bnf_lab.errors import AdapterRefused, ModelUnavailable, shown
+
+logger = logging.getLogger(__name__)
+
+ATTENTION_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "c_attn", "query_key_value", "dense")
+MLP_LAYERS = ("gate_proj", "up_proj", "down_proj", "gate_up_proj", "fc1", "fc2", "c_fc", "c_proj")
+MAX_LORA_RANK = 256
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A causal model with its tokenizer.
+
+    Attributes:
+        model: The base model, or a PEFT model around it.
+        tokenizer: Has a chat template.
+        device: Where the weights are.
+        compute_dtype: dtype of the matrix products.
+        quantization: "nf4" or "none".
+        splits_head: True if logits are exactly `head(hidden states)`, so that the vocabulary projection may be applied to
+            chosen positions alone.
+    """
+
+    model: PreTrainedModel | PeftModel
+    tokenizer: PreTrainedTokenizerBase
+    device: torch.device
+    compute_dtype: torch.dtype
+    quantization: str
+    splits_head: bool
+
+    @property
+    def causal(self) -> PreTrainedModel:
+        """The transformers model itself; adapters inside its layers stay active."""
+        return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+
+
+def pick_device() -> torch.device:
+    """Returns the accelerator that PyTorch can use, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def load_model(path: Path, *, quantization: str = "auto", dtype: torch.dtype = torch.bfloat16) -> LoadedModel:
+    """Loads a base model and its tokenizer from a local folder.
+
+    Args:
+        path: Folder with safetensors, `config.json` and tokenizer files.
+        quantization: "auto" (NF4 on a GPU, plain weights on a CPU), "nf4" or "none".
+        dtype: dtype of plain weights and of the matrix products.
+
+    Raises:
+        ModelUnavailable: If the folder holds no loadable causal model, or the tokenizer has no chat template.
+    """
+    device = pick_device()
+    kind = quantization if quantization != "auto" else ("nf4" if device.type == "cuda" else "none")
+    options: dict[str, Any] = {"dtype": dtype, "trust_remote_code": False, "use_safetensors": True}
+    if kind == "nf4":
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+        )
+        options["device_map"] = {"": device}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(path, local_files_only=True, **options)
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        logger.warning("model in %s cannot be loaded", path, exc_info=True)
+        raise ModelUnavailable(
+            f"Model {shown(path.name)} cannot be loaded ({type(error).__name__}). A folder with safetensors, config.json and"
+            " tokenizer files of a causal language model is needed. The server's log has the details."
+        ) from error
+    if tokenizer.chat_template is None:
+        raise ModelUnavailable(
+            f"Model {shown(path.name)} has no chat template. The lab needs an instruction-tuned model; choose another one."
+        )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    model = model.eval() if kind == "nf4" else model.to(device).eval()
+    model.requires_grad_(False)
+    return LoadedModel(model, tokenizer, device, dtype, kind, _head_is_separate(model))
+
+
+def convert_gguf(folder: Path, file_name: str, target: Path) -> None:
+    """Turns a GGUF file into bfloat16 safetensors with tokenizer and chat template.
+
+    Args:
+        folder: Where the GGUF file lies.
+        file_name: Its name.
+        target: Existing, empty folder to write to.
+    """
+    # Without `dequantize` transformers keeps the weights packed and `save_pretrained` refuses.
+    config = GgufConfig(dequantize=True)
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, gguf_file=file_name, quantization_config=config, dtype=torch.bfloat16, trust_remote_code=False
+    )
+    AutoTokenizer.from_pretrained(folder, gguf_file=file_name).save_pretrained(target)
+    model.save_pretrained(target)
+
+
+def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
+    """Loads a tokenizer alone from a local folder."""
+    return AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+
+
+@torch.no_grad()
+def _head_is_separate(model: PreTrainedModel) -> bool:
+    """Returns whether applying the output head to the backbone's hidden states gives the model's own logits.
+
+    Models that scale or soft-cap their logits outside the head fail this, and are then projected whole.
+    """
+    head = model.get_output_embeddings()
+    if head is None:
+        return False
+    tokens = torch.arange(4, device=model.device).unsqueeze(0) + 5
+    whole = model(input_ids=tokens, use_cache=False).logits
+    apart = head(_backbone(model)(input_ids=tokens, use_cache=False).last_hidden_state)
+    return whole.shape == apart.shape and torch.allclose(whole.float(), apart.float(), atol=1e-2, rtol=1e-2)
+
+
+def _backbone(model: PreTrainedModel) -> nn.Module:
+    return getattr(model, model.base_model_prefix)
+
+
+def compute_features(loaded: LoadedModel, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    """Runs the model up to its output head.
+
+    Args:
+        loaded: The model.
+        input_ids: (R, S) long.
+        attention_mask: (R, S) bool, True at tokens.
+
+    Returns:
+        (R, S, D): hidden states, or the logits themselves where the head cannot be split off.
+    """
+    arguments = {"input_ids": input_ids, "attention_mask": attention_mask, "use_cache": False}
+    if loaded.splits_head:
+        return _backbone(loaded.causal)(**arguments).last_hidden_state
+    return loaded.causal(**arguments).logits
+
+
+def output_head(loaded: LoadedModel) -> Callable[[Tensor], Tensor]:
+    """Returns the function from features (..., D) to logits (..., V)."""
+    return loaded.causal.get_output_embeddings() if loaded.splits_head else nn.Identity()
+
+
+@contextlib.contextmanager
+def compute_context(loaded: LoadedModel) -> Iterator[None]:
+    """Runs matrix products in the model's compute dtype while adapters keep float32 masters."""
+    if loaded.compute_dtype is torch.float32:
+        yield
+        return
+    # Autocast does the casting; PEFT's own cast to the adapter's float32 would only add a copy of every activation.
+    with torch.autocast(loaded.device.type, dtype=loaded.compute_dtype), disable_input_dtype_casting(loaded.model):
+        yield
+
+
+def add_lora(
+    loaded: LoadedModel, *, rank: int, alpha: int, dropout: float, targets: str = "all-linear", seed: int = 0
+) -> LoadedModel:
+    """Wraps the base model in a fresh LoRA adapter whose output is zero; only the adapter requires a gradient.
+
+    Raises:
+        ModelUnavailable: If the model has no layer of the kind asked for.
+    """
+    modules: str | list[str] = targets
+    if targets != "all-linear":
+        wanted = ATTENTION_LAYERS if targets == "attention" else MLP_LAYERS
+        present = {name.rsplit(".", 1)[-1] for name, _ in loaded.model.named_modules()}
+        modules = sorted(present & set(wanted))
+        if not modules:
+            raise ModelUnavailable(f"This model has no {targets} layers the lab knows. Set 'LoRA layers' to all-linear.")
+    torch.manual_seed(seed)
+    config = LoraConfig(
+        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=modules, bias="none", task_type="CAUSAL_LM"
+    )
+    return _with(loaded, get_peft_model(loaded.model, config))
+
+
+def load_adapter(loaded: LoadedModel, path: Path, name: str, *, trainable: bool = False) -> LoadedModel:
+    """Adds a saved adapter under `name` and makes it the active one.
+
+    Raises:
+        AdapterRefused: If `check_adapter` refuses the folder.
+    """
+    check_adapter(path)
+    if isinstance(loaded.model, PeftModel):
+        loaded.model.load_adapter(path, adapter_name=name, is_trainable=trainable, torch_device=str(loaded.device))
+        loaded.model.set_adapter(name, inference_mode=not trainable)
+        return loaded
+    return _with(loaded, PeftModel.from_pretrained(loaded.model, path, adapter_name=name, is_trainable=trainable))
+
+
+def check_adapter(path: Path) -> None:
+    """Refuses an adapter folder that is not a plain LoRA in safetensors, before peft reads any of it.
+
+    A regular expression in `target_modules` can hang peft for minutes, and an adapter without LoRA tensors loads without an
+    error, so both are checked here.
+
+    Raises:
+        AdapterRefused: Naming what was found and what is accepted.
+    """
+    try:
+        config = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))
+        with open(path / "adapter_model.safetensors", "rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(size, 10_000_000)))
+    except (OSError, ValueError) as error:
+        raise AdapterRefused(
+            "The adapter cannot be read. It needs adapter_config.json and adapter_model.safetensors as PEFT writes them."
+        ) from error
+    problem = _adapter_problem(config, header)
+    if problem:
+        raise AdapterRefused(f"The adapter is refused: {problem}")
+
+
+def _adapter_problem(config: Any, header: Any) -> str | None:
+    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
+        return "its peft_type is not LORA. Only LoRA adapters are accepted."
+    targets = config.get("target_modules")
+    if not isinstance(targets, list) or not all(isinstance(t, str) and _is_plain_name(t) for t in targets):
+        return "target_modules is not a list of plain layer names. Patterns are not accepted."
+    for key in ("layers_pattern", "modules_to_save", "auto_mapping", "rank_pattern", "alpha_pattern"):
+        if config.get(key):
+            return f"{key} is set. Only plain LoRA adapters are accepted."
+    rank = config.get("r")
+    if not isinstance(rank, int) or isinstance(rank, bool) or not 1 <= rank <= MAX_LORA_RANK:
+        return f"its rank is {shown(rank)}; 1 to {MAX_LORA_RANK} is accepted."
+    if not isinstance(header, dict) or not any(".lora_A." in name for name in header):
+        return "it holds no LoRA tensors."
+    return None
+
+
+def _is_plain_name(text: str) -> bool:
+    return 0 < len(text) <= 200 and all(part.isidentifier() or part.isdigit() for part in text.split("."))
+
+
+def merge_adapter(loaded: LoadedModel) -> LoadedModel:
+    """Folds the active adapter into the base weights; the model can no longer be split into base and aligned."""
+    if not isinstance(loaded.model, PeftModel):
+        return loaded
+    return _with(loaded, loaded.model.merge_and_unload())
+
+
+def _with(loaded: LoadedModel, model: PreTrainedModel | PeftModel) -> LoadedModel:
+    return LoadedModel(
+        model, loaded.tokenizer, loaded.device, loaded.compute_dtype, loaded.quantization, loaded.splits_head
+    )
