@@ -1,0 +1,212 @@
+"""How every figure of the lab looks: colours, axes, thinning, rounding. Knows plotly; knows no record, no page.
+
+Colours are Okabe and Ito's colour-blind-safe ones; each comes with a dash or symbol, so that colour is
+never the only cue. Backgrounds are transparent and text is a middle grey, so that a figure is readable on
+a light and on a dark page (the page may set `layout.font.color` to its own text colour).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import plotly.graph_objects as go
+
+Item = TypeVar("Item")
+
+POINT_LIMIT = 500
+SIGNIFICANT_DIGITS = 5
+UIREVISION = "bnf-lab"
+"""Constant, so that a live update keeps the person's zoom and hidden traces."""
+
+PREFERRED, DISPREFERRED = "#0072B2", "#D55E00"
+GREEN, PURPLE, SKY, NEUTRAL = "#009E73", "#CC79A7", "#56B4E9", "#828791"
+GRID = "rgba(130,135,145,0.22)"
+CLEAR = "rgba(0,0,0,0)"
+SYMBOLS = {PREFERRED: "circle", DISPREFERRED: "diamond", GREEN: "square", PURPLE: "triangle-up", SKY: "x"}
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line of a figure: its values against steps, and how it is told from the others."""
+
+    uid: str
+    name: str
+    steps: Sequence[int]
+    values: Sequence[float | None]
+    color: str
+    unit: str = ""
+    dash: str = "solid"
+    width: float = 2.0
+    opacity: float = 1.0
+    has_symbols: bool = True
+    row: int = 1
+    legend: str | None = None
+    """Name shared by lines that switch together; only the first of them is listed."""
+
+
+def thin(items: Sequence[Item], limit: int = POINT_LIMIT) -> list[Item]:
+    """Returns at most `limit` items: every k-th from the first on, and always the last.
+
+    k is a power of two, so a growing sequence keeps the very same items until it doubles, and then
+    drops every second one: nothing already drawn moves.
+
+    >>> thin(range(11), limit=4)
+    [0, 4, 8, 10]
+    >>> thin(range(12), limit=4)
+    [0, 4, 8, 11]
+    """
+    if limit < 2:
+        raise ValueError("limit must be at least 2: the first and the last item are always kept")
+    if len(items) <= limit:
+        return list(items)
+    stride = 2
+    while (len(items) - 2) // stride + 2 > limit:
+        stride *= 2
+    return [*items[:-1:stride], items[-1]]
+
+
+def rounded(value: float) -> float:
+    """Returns `value` to five significant digits: enough for a plot, half the bytes on the wire.
+
+    >>> rounded(-0.123456789), rounded(12.0)
+    (-0.12346, 12.0)
+    """
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
+
+
+def escaped(text: str) -> str:
+    """Returns a token or name as plain plotly text: no markup, line breaks visible.
+
+    >>> escaped("<b>\\n")
+    '&lt;b&gt;↵'
+    """
+    visible = "".join(_VISIBLE.get(c, c) if c.isprintable() or c in _VISIBLE else "�" for c in text)
+    return visible.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+_VISIBLE = {"\n": "↵", "\t": "⇥", "\r": "␍"}
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """Returns the `share` quantile of at least one value, linear between ranks.
+
+    >>> quantile([4.0, 1.0, 3.0, 2.0], 0.5)
+    2.5
+    """
+    ranked = sorted(values)
+    place = share * (len(ranked) - 1)
+    low = math.floor(place)
+    high = min(low + 1, len(ranked) - 1)
+    return ranked[low] + (place - low) * (ranked[high] - ranked[low])
+
+
+def new_figure(height: int = 320, **layout: Any) -> go.Figure:
+    """Returns an empty figure in the lab's style; `layout` goes on top of it."""
+    return go.Figure(layout={**_base_layout(height), **layout})
+
+
+def stacked_figure(titles: Sequence[str], height: int = 420) -> go.Figure:
+    """Returns a figure of panels above each other over one shared step axis.
+
+    Args:
+        titles: The y-axis title of each panel, from the top, units included.
+        height: Height of the whole figure, pixels.
+    """
+    figure = new_figure(height)
+    share = 1 / len(titles)
+    gap = 0.04
+    for row, title in enumerate(titles, start=1):
+        bottom = 1 - row * share + (gap if row < len(titles) else 0)
+        name = _axis(row)
+        figure.update_layout({f"yaxis{name}": {
+            "title": {"text": title}, "domain": [bottom, 1 - (row - 1) * share], "anchor": "x"}})
+    last = _axis(len(titles))
+    figure.update_layout(xaxis={**_STEP_AXIS, "anchor": f"y{last}"})
+    return figure
+
+
+def step_figure(y_title: str, height: int = 320) -> go.Figure:
+    """Returns a figure of one panel over steps."""
+    return new_figure(height, xaxis=_STEP_AXIS, yaxis={"title": {"text": y_title}})
+
+
+def empty_figure(text: str, height: int = 320) -> go.Figure:
+    """Returns a figure that only says why there is nothing to see yet, in the page's own words."""
+    note = {"text": escaped(text), "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5, "showarrow": False}
+    hidden = {"visible": False, "fixedrange": True}
+    return new_figure(height, annotations=[note], xaxis=hidden, yaxis=hidden)
+
+
+def add_line(figure: go.Figure, series: Series) -> None:
+    """Adds one line; unmeasured moments are bridged. A line without values is added too, so order is stable."""
+    steps, values = _measured(series.steps, series.values)
+    is_first = not any(trace.legendgroup == series.legend for trace in figure.data) if series.legend else True
+    unit = f" {series.unit}" if series.unit else ""
+    figure.add_trace(go.Scatter(
+        x=steps, y=values, uid=series.uid, meta=series.uid, name=series.legend or series.name,
+        mode="lines+markers" if series.has_symbols or len(steps) == 1 else "lines",
+        line={"color": series.color, "dash": series.dash, "width": series.width}, opacity=series.opacity,
+        marker={"symbol": SYMBOLS.get(series.color, "circle"), "size": 7, "maxdisplayed": 12},
+        legendgroup=series.legend or series.uid, showlegend=is_first, yaxis=f"y{_axis(series.row)}",
+        hovertemplate=f"{series.name} %{{y:.4~g}}{unit}<extra></extra>"))
+
+
+def add_band(figure: go.Figure, low: Series, high: Series) -> None:
+    """Adds the shaded band between two series; it switches with the line whose uid is their legend name."""
+    both = [(step, a, b) for step, a, b in zip(low.steps, low.values, high.values, strict=True)
+            if is_number(a) and is_number(b)]
+    for series, place, fill in ((low, 1, None), (high, 2, "tonexty")):
+        figure.add_trace(go.Scatter(
+            x=[row[0] for row in both], y=[rounded(row[place]) for row in both], uid=series.uid, meta=series.uid,
+            name=series.name, mode="lines", line={"width": 0, "color": series.color}, fill=fill,
+            fillcolor=rgba(series.color, 0.16), legendgroup=series.legend, showlegend=False, hoverinfo="skip",
+            yaxis=f"y{_axis(series.row)}"))
+
+
+def is_number(value: float | None) -> bool:
+    """True for a measured, finite value; JSON has no other numbers."""
+    return value is not None and math.isfinite(value)
+
+
+def rgba(color: str, alpha: float) -> str:
+    """Returns a #rrggbb colour as a CSS rgba text.
+
+    >>> rgba("#0072B2", 0.5)
+    'rgba(0,114,178,0.5)'
+    """
+    red, green, blue = (int(color[i:i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{round(alpha, 3):g})"
+
+
+def _measured(steps: Sequence[int], values: Sequence[float | None]) -> tuple[list[int], list[float]]:
+    pairs = [(step, rounded(value)) for step, value in zip(steps, values, strict=True)
+             if value is not None and math.isfinite(value)]
+    return [step for step, _ in pairs], [value for _, value in pairs]
+
+
+def _axis(row: int) -> str:
+    return "" if row == 1 else str(row)
+
+
+_STEP_AXIS = {"title": {"text": "step"}, "rangemode": "tozero"}
+
+
+def _base_layout(height: int) -> dict[str, Any]:
+    axis = {
+        "gridcolor": GRID, "zerolinecolor": GRID, "linecolor": GRID, "showline": True, "ticks": "", "automargin": True,
+        "title": {"standoff": 8, "font": {"size": 12}}, "tickfont": {"size": 11},
+    }
+    return {
+        "template": go.layout.Template(layout={"xaxis": axis, "yaxis": axis}),
+        "height": height, "autosize": True, "uirevision": UIREVISION,
+        "margin": {"l": 56, "r": 12, "t": 8, "b": 44},
+        "paper_bgcolor": CLEAR, "plot_bgcolor": CLEAR,
+        "font": {"color": NEUTRAL, "size": 12, "family": "system-ui, sans-serif"},
+        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "bgcolor": CLEAR,
+                   "font": {"size": 12}},
+        "hovermode": "x unified", "dragmode": "zoom",
+        "hoverlabel": {"bgcolor": "rgba(28,30,36,0.94)", "bordercolor": GRID, "font": {"color": "#F4F4F5"}},
+    }
