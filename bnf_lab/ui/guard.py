@@ -1,0 +1,177 @@
+"""The one place where handlers are wired, errors are caught and typed input is checked.
+
+How every tab wires an event::
+
+    listen(button.click, mark, [session.token, box], [table], lane=Lane.MARK)
+
+`listen` makes the event private, gives it the queue lane of its kind and wraps the handler in
+`guarded`. A handler is a plain function or generator; its first input is always `session.token` and its
+first line is `owner = lab.owner_of(token)`, because gradio's own session id is chosen by the client.
+It raises `LabError`s and never returns one as text. Every text a browser sends goes through
+`checked_text`, every number through `checked_number`: gradio enforces neither on the server.
+This room must not know any tab.
+"""
+
+from __future__ import annotations
+
+import functools
+import html
+import inspect
+import logging
+import math
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum
+from typing import Any
+
+import gradio as gr
+from gradio.events import Dependency
+
+from bnf_lab.errors import LabError, clipped, shown
+from bnf_lab.ui import texts
+
+logger = logging.getLogger("bnf_lab.ui")
+
+
+class Lane(Enum):
+    """A kind of work with its own queue: (concurrency id, how many at a time over all people)."""
+
+    MARK = ("mark", 8)
+    """Reads and writes of the store: short."""
+    TICK = ("tick", 4)
+    """Timers."""
+    CHAT = ("chat", 2)
+    """Anything that makes a model write."""
+    START = ("start", 1)
+    """Starting, measuring and exporting runs."""
+    UPLOAD = ("upload", 2)
+    """Reading files and data sets."""
+
+
+def listen(
+    event: Callable[..., Dependency],
+    handler: Callable[..., Any],
+    inputs: Sequence[Any] = (),
+    outputs: Sequence[Any] = (),
+    *,
+    lane: Lane = Lane.MARK,
+    **options: Any,
+) -> Dependency:
+    """Wires `handler` to `event` privately, guarded and in its lane.
+
+    Args:
+        event: A component's event (`button.click`), a dependency's `.then` / `.success`, or
+            `functools.partial(gr.on, [...])`.
+        handler: Function or generator over the inputs, token first.
+        inputs: Components whose values the handler receives.
+        outputs: Components the handler's results go to.
+        lane: The queue that limits how many of this kind run at once.
+        options: Passed on to gradio (`js`, `cancels`, `trigger_mode`, ...). Progress overlays are off unless asked for.
+
+    Returns:
+        Gradio's dependency, for `.then` and `cancels`.
+    """
+    options.setdefault("show_progress", "hidden")
+    concurrency_id, limit = lane.value
+    return event(
+        fn=guarded(handler),
+        inputs=list(inputs),
+        outputs=list(outputs),
+        api_visibility="private",
+        concurrency_id=concurrency_id,
+        concurrency_limit=limit,
+        **options,
+    )
+
+
+def guarded(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns the handler with the one catch point around it.
+
+    A `LabError` reaches the person in its own words. Anything else is a defect: it is logged with its traceback under
+    a reference number, and the person sees only the number.
+    """
+    if inspect.isgeneratorfunction(handler):
+
+        @functools.wraps(handler)
+        def run_generator(*values: Any) -> Iterator[Any]:
+            try:
+                yield from handler(*values)
+            except Exception as error:
+                raise _shown_error(error) from None
+
+        return run_generator
+
+    @functools.wraps(handler)
+    def run(*values: Any) -> Any:
+        try:
+            return handler(*values)
+        except Exception as error:
+            raise _shown_error(error) from None
+
+    return run
+
+
+def _shown_error(error: Exception) -> gr.Error:
+    if isinstance(error, gr.Error):
+        return error
+    if isinstance(error, LabError):
+        return gr.Error(toast_text(str(error)), title=texts.ERROR_TITLE, duration=12, print_exception=False)
+    reference = uuid.uuid4().hex[:8]
+    logger.error("Unexpected failure, reference %s", reference, exc_info=error)
+    return gr.Error(texts.DEFECT.format(reference=reference), title=texts.DEFECT_TITLE, print_exception=False)
+
+
+def toast_text(text: str) -> str:
+    """Returns `text` for `gr.Error` / `gr.Info` / `gr.Warning`, which would render it as HTML."""
+    return html.escape(clipped(text)).replace("\n", "<br>")
+
+
+def tell(text: str) -> None:
+    """Shows a short, escaped notice in the corner of the page."""
+    gr.Info(toast_text(text), title="", duration=4)
+
+
+def checked_text(value: object, what: str, *, limit: int, required: bool = True) -> str:
+    """Returns a textbox's value, refusing what is not a text, is too long or (if required) is blank.
+
+    Args:
+        value: What the browser sent.
+        what: The box's name as the page shows it.
+        limit: Most characters accepted.
+        required: Whether a blank text is refused.
+
+    Raises:
+        LabError: Naming the box, what was found and what is accepted.
+    """
+    if value is None and not required:
+        return ""
+    if not isinstance(value, str):
+        raise LabError(f"{what} is {shown(value)}; it must be a text. Type it again.")
+    if len(value) > limit:
+        raise LabError(f"{what} has {len(value):,} characters; at most {limit:,} are accepted. Shorten it.")
+    if required and not value.strip():
+        raise LabError(f"{what} is empty. Type something first.")
+    return value
+
+
+def checked_number(value: object, what: str, *, minimum: float, maximum: float) -> float:
+    """Returns a slider's or number box's value, refusing anything outside the range.
+
+    Raises:
+        LabError: Naming the box, what was found and what is accepted.
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not is_number or not minimum <= value <= maximum:  # type: ignore[operator]
+        raise LabError(f"{what} is {shown(value)}; it must be a number from {minimum:g} to {maximum:g}.")
+    return float(value)  # type: ignore[arg-type]
+
+
+def checked_choice(value: object, what: str, choices: Sequence[str]) -> str:
+    """Returns a chosen option, refusing anything that was not offered.
+
+    Raises:
+        LabError: Naming the box, what was found and what is accepted.
+    """
+    if value not in choices:
+        raise LabError(f"{what} is {shown(value)}; it must be one of: {', '.join(choices)}.")
+    return str(value)
