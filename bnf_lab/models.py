@@ -46,8 +46,8 @@ class LoadedModel:
         device: Where the weights are.
         compute_dtype: dtype of the matrix products.
         quantization: "nf4" or "none".
-        splits_head: True if logits are exactly `head(hidden states)`, so that the vocabulary projection may be applied to
-            chosen positions alone.
+        splits_head: True if logits are exactly `head(hidden states)`, so that the vocabulary projection may be applied
+            to chosen positions alone.
     """
 
     model: PreTrainedModel | PeftModel
@@ -93,12 +93,12 @@ def load_model(path: Path, *, quantization: str = "auto", dtype: torch.dtype = t
     except (OSError, ValueError, KeyError, ImportError) as error:
         logger.warning("model in %s cannot be loaded", path, exc_info=True)
         raise ModelUnavailable(
-            f"Model {shown(path.name)} cannot be loaded ({type(error).__name__}). A folder with safetensors, config.json and"
-            " tokenizer files of a causal language model is needed. The server's log has the details."
+            f"Model {shown(path.name)} cannot be loaded ({type(error).__name__}). A folder with safetensors,"
+            " config.json and tokenizer files of a causal model is needed. The server's log has the details."
         ) from error
     if tokenizer.chat_template is None:
         raise ModelUnavailable(
-            f"Model {shown(path.name)} has no chat template. The lab needs an instruction-tuned model; choose another one."
+            f"Model {shown(path.name)} has no chat template. The lab needs an instruction-tuned model; choose another."
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -195,7 +195,7 @@ def add_lora(
         present = {name.rsplit(".", 1)[-1] for name, _ in loaded.model.named_modules()}
         modules = sorted(present & set(wanted))
         if not modules:
-            raise ModelUnavailable(f"This model has no {targets} layers the lab knows. Set 'LoRA layers' to all-linear.")
+            raise ModelUnavailable(f"No {targets} layers were found in this model. Set 'LoRA layers' to all-linear.")
     torch.manual_seed(seed)
     config = LoraConfig(
         r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=modules, bias="none", task_type="CAUSAL_LM"
@@ -220,8 +220,8 @@ def load_adapter(loaded: LoadedModel, path: Path, name: str, *, trainable: bool 
 def check_adapter(path: Path) -> None:
     """Refuses an adapter folder that is not a plain LoRA in safetensors, before peft reads any of it.
 
-    A regular expression in `target_modules` can hang peft for minutes, and an adapter without LoRA tensors loads without an
-    error, so both are checked here.
+    A regular expression in `target_modules` can hang peft for minutes, and an adapter without LoRA tensors loads
+    without an error, so both are checked here.
 
     Raises:
         AdapterRefused: Naming what was found and what is accepted.
@@ -233,7 +233,7 @@ def check_adapter(path: Path) -> None:
             header = json.loads(file.read(min(size, 10_000_000)))
     except (OSError, ValueError) as error:
         raise AdapterRefused(
-            "The adapter cannot be read. It needs adapter_config.json and adapter_model.safetensors as PEFT writes them."
+            "The adapter cannot be read. It needs adapter_config.json and adapter_model.safetensors as PEFT writes."
         ) from error
     problem = _adapter_problem(config, header)
     if problem:
