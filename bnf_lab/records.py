@@ -47,8 +47,6 @@ class RunStatus:
         created_at: Unix time at which the run was made.
         started_at: Unix time at which the worker (last) began.
         ended_at: Unix time at which the run reached a final state.
-        pid: Process id of the worker, None when none runs.
-        pid_started: The process's start time in clock ticks since boot, so that a re-used pid is never taken for it.
         failure: Why the run failed, in words for the person.
         notice: What the guard found (the run stopped by itself), in words for the person.
         owner: The workspace the run belongs to; empty for a run from the shell.
@@ -67,12 +65,27 @@ class RunStatus:
     created_at: float = 0.0
     started_at: float | None = None
     ended_at: float | None = None
-    pid: int | None = None
-    pid_started: int | None = None
     failure: str | None = None
     notice: str | None = None
     owner: str = ""
     queued_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class WorkerProcess:
+    """The content of `process.json`: the one process that may write the run folder.
+
+    It is a file of its own so that the queue, which starts a worker, and the worker, which reports its status, never
+    write the same file at the same time.
+
+    Attributes:
+        pid: Process id.
+        started: The process's start time as the system writes it (Linux: clock ticks since boot), so that a re-used
+            pid is never taken for the worker.
+    """
+
+    pid: int
+    started: str
 
 
 @dataclass(frozen=True)
@@ -149,9 +162,10 @@ class ProbeResponse:
 
 @dataclass(frozen=True)
 class TokenHeader:
-    """First line of `tokens.jsonl`."""
+    """First line of `tokens.jsonl`; `is_held_out` is False where too few prompts left none to hold out."""
 
     responses: tuple[ProbeResponse, ...]
+    is_held_out: bool = True
     kind: str = "header"
 
 

@@ -5,7 +5,9 @@ reads the same files. This room must not know models, pages or the database.
 
     config.json       RunConfig, written before any model is loaded
     dataset.jsonl     the frozen judgements, one a line
-    status.json       RunStatus, written to a temporary file, then renamed
+    status.json       RunStatus, written to a temporary file, then renamed; by the worker while one runs
+    process.json      WorkerProcess: which process that is; gone once its end has been seen
+    stop              there while the worker has been asked to stop
     metrics.jsonl     MetricPoint, one a line, appended and flushed
     tokens.jsonl      one TokenHeader, then one TokenSnapshot a recorded step
     answers.jsonl     AnswerPoint: the fixed prompts answered during the run
@@ -19,16 +21,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bnf_lab.config import RunConfig
 from bnf_lab.errors import RunRefused
-from bnf_lab.files import append_line, read_lines, write_atomically
+from bnf_lab.files import append_line, locked, read_lines, write_atomically
 from bnf_lab.preferences import Judgement
+from bnf_lab.processes import identify_process, process_alive
 from bnf_lab.records import (
     AnswerPoint,
     BestCheckpoint,
@@ -38,6 +43,7 @@ from bnf_lab.records import (
     RunStatus,
     TokenHeader,
     TokenSnapshot,
+    WorkerProcess,
 )
 
 Record = TypeVar("Record", MetricPoint, AnswerPoint)
@@ -90,12 +96,56 @@ class RunFolder:
         return [Judgement.from_dict(record) for record in read_lines(self.path / "dataset.jsonl")]
 
     def read_status(self) -> RunStatus:
+        """Returns the run's status; a live run that has been asked to stop is `stopping`, whatever it last wrote.
+
+        Raises:
+            RunRefused: If there is no status or it cannot be understood.
+        """
         values = self._read_json("status.json")
         names = {f.name for f in dataclasses.fields(RunStatus)}
-        return RunStatus(**{k: v for k, v in values.items() if k in names} | {"state": RunState(values["state"])})
+        try:
+            status = RunStatus(**{k: v for k, v in values.items() if k in names} | {"state": RunState(values["state"])})
+            if not isinstance(status.owner, str):
+                raise TypeError("owner is no text")
+            float(status.queued_at), float(status.started_at or 0.0)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise self._unreadable("status.json") from error
+        if status.state.is_live and self.is_stop_requested:
+            return dataclasses.replace(status, state=RunState.STOPPING)
+        return status
 
     def write_status(self, status: RunStatus) -> None:
         write_atomically(self.path / "status.json", json.dumps(dataclasses.asdict(status)))
+
+    def read_process(self) -> WorkerProcess | None:
+        """Returns the process that last owned the run; None if there was none or its end has been settled."""
+        if not (self.path / "process.json").exists():
+            return None
+        values = self._read_json("process.json")
+        try:
+            return WorkerProcess(int(values["pid"]), str(values["started"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._unreadable("process.json") from error
+
+    def write_process(self, process: WorkerProcess) -> None:
+        write_atomically(self.path / "process.json", json.dumps(dataclasses.asdict(process)))
+
+    def clear_process(self) -> None:
+        """Forgets the process and any request to stop it."""
+        (self.path / "stop").unlink(missing_ok=True)
+        (self.path / "process.json").unlink(missing_ok=True)
+
+    @property
+    def is_stop_requested(self) -> bool:
+        return (self.path / "stop").exists()
+
+    def request_stop(self) -> None:
+        """Leaves the request to stop where a worker that has not begun to listen for signals still finds it."""
+        (self.path / "stop").touch()
+
+    def claiming(self) -> AbstractContextManager[None]:
+        """Holds the lock under which the run's process changes."""
+        return locked(self.path / ".process.lock")
 
     def read_best(self) -> BestCheckpoint | None:
         if not (self.path / "best.json").exists():
@@ -126,7 +176,7 @@ class RunFolder:
         snapshots: dict[int, TokenSnapshot] = {}
         for record in read_lines(self.path / "tokens.jsonl"):
             if record["kind"] == "header":
-                header = TokenHeader(tuple(_probe_response(r) for r in record["responses"]))
+                header = TokenHeader(tuple(_probe_response(r) for r in record["responses"]), record["is_held_out"])
             else:
                 logps, logits, weights = (_nested(record[k]) for k in ("logps", "logits", "weights"))
                 snapshots[record["step"]] = TokenSnapshot(record["step"], logps, logits, weights)
@@ -139,9 +189,32 @@ class RunFolder:
         try:
             return json.loads((self.path / name).read_text(encoding="utf-8"))  # type: ignore[no-any-return]
         except (OSError, ValueError) as error:
+            raise self._unreadable(name) from error
+
+    def _unreadable(self, name: str) -> RunRefused:
+        return RunRefused(f"Run {self.run_id}: {name} cannot be read. The run folder is incomplete; delete the run.")
+
+
+def claim_run(folder: RunFolder) -> None:
+    """Makes the calling process the run's worker; the first thing a worker does.
+
+    Raises:
+        RunRefused: If another process that still runs owns the run.
+    """
+    with folder.claiming():
+        owner, own = folder.read_process(), identify_process(os.getpid())
+        # the queue records the process that it started, which may be a launcher: the leader of this worker's session
+        is_own = owner is not None and owner in (own, identify_process(os.getsid(0)))
+        if own is None:
+            raise RunRefused(f"Run {folder.run_id}: this process cannot read its own start time. Check that ps works.")
+        if owner is not None and not is_own and process_alive(owner):
             raise RunRefused(
-                f"Run {self.run_id}: {name} cannot be read. The run folder is incomplete; delete the run."
-            ) from error
+                f"Run {folder.run_id} is already being trained by process {owner.pid}. Wait for it to end or stop it; "
+                "a run has one worker."
+            )
+        if not is_own:
+            folder.clear_process()
+        folder.write_process(own)
 
 
 def _records(path: Path, kind: type[Record]) -> Iterator[Record]:
