@@ -43,8 +43,9 @@ def build_app(lab: Lab) -> gr.Blocks:
         token = build_token()
         top = header.build(lab, token)
         built = []
+        run_id = gr.State("")
         with gr.Tabs(elem_id="lab-tabs") as tabs:
-            session = Session(token=token, run_id=gr.State(""), tabs=tabs)
+            session = Session(token=token, run_id=run_id, tabs=tabs)
             for name, title, build in TABS:
                 with gr.Tab(title, id=name, elem_id=f"tab-{name}") as tab:
                     built.append((tab, build(lab, session)))
@@ -65,7 +66,16 @@ def _wire(
     listen(app.load, draw_header, [], top.outputs, lane=Lane.TICK)
     for tab, part in tabs:
         for event in (known.success, tab.select):
-            listen(event, part.redraw.handler, [session.token, session.run_id], part.redraw.outputs)
+            listen(event, _once_known(part.redraw), [session.token, session.run_id], part.redraw.outputs)
+
+
+def _once_known(redraw: Redraw) -> Callable[[str, str], Any]:
+    """The first tab is "selected" while the page still loads, before the browser has its token."""
+
+    def draw(token: str, run_id: str) -> Any:
+        return redraw.handler(token, run_id) if token else gr.skip()
+
+    return draw
 
 
 def launch_settings() -> dict[str, Any]:
