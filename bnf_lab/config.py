@@ -114,10 +114,6 @@ class RunConfig:
     probe_share: float = setting(
         0.2, "Time for plots", "Largest share of the run's time spent scoring the held-out responses.", "advanced",
         minimum=0.01, maximum=0.9, step=0.01)
-    guard: bool = setting(
-        True, "Stop when it breaks",
-        "Stop by itself if preferred likelihood falls 1 nat/token below the reference or answers break down.",
-        "advanced")
     seed: int = setting(
         0, "Seed", "Decides the split, the data order and the adapter's first weights.", "advanced",
         minimum=0, maximum=2**31 - 1, step=1)

@@ -37,6 +37,10 @@ class RunRefused(LabError):
     """A run that cannot start, stop, resume, be read or be exported now."""
 
 
+class TrainingDiverged(LabError):
+    """A loss or gradient that is not finite; the adapter still holds the last good weights."""
+
+
 class NotFound(LabError):
     """A record that does not exist for this owner (or belongs to another one)."""
 

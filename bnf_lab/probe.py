@@ -1,0 +1,224 @@
+"""The probe: fixed responses scored under policy and reference, which is everything the plots show.
+
+This room must not know files, processes or pages; it returns records.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from bnf_lab.batches import Batch, EncodedResponse
+from bnf_lab.losses import bnf_token_weights
+from bnf_lab.models import LoadedModel, compute_context, output_head
+from bnf_lab.records import MetricPoint, ProbeResponse, TokenHeader, TokenSnapshot
+from bnf_lab.scoring import (
+    CHUNK_TOKENS,
+    TokenStats,
+    as_reference,
+    batch_features,
+    batches_by_length,
+    compute_token_stats,
+    in_eval,
+    pad_id,
+)
+
+LOW, HIGH = 0.1, 0.9  # the band of a likelihood curve
+
+
+@dataclass(frozen=True)
+class ResponseScore:
+    """One response under policy and reference: token values (n,) on the CPU, natural logarithms."""
+
+    response: EncodedResponse
+    policy: TokenStats
+    reference: TokenStats
+    kl: Tensor
+
+    @property
+    def mean_logp(self) -> float:
+        return self.policy.logps.mean().item()
+
+    @property
+    def mean_shift(self) -> float:
+        return (self.policy.logps - self.reference.logps).mean().item()
+
+    @property
+    def weights(self) -> Tensor:
+        return bnf_token_weights(self.policy.logps, self.reference.logps)
+
+
+class Probe:
+    """Scores fixed responses whenever asked; the reference is scored once, when the probe is made.
+
+    Args:
+        loaded: A model with an adapter; without the adapter it is the reference.
+        responses: What to score.
+        size: Responses in one forward pass.
+        is_held_out: Whether training never sees the responses' prompts.
+    """
+
+    def __init__(
+        self, loaded: LoadedModel, responses: Sequence[EncodedResponse], *, size: int = 8, is_held_out: bool = True
+    ) -> None:
+        self.loaded = loaded
+        self.responses = tuple(responses)
+        self.is_held_out = is_held_out
+        self._batches = list(
+            batches_by_length(self.responses, size=size, pad_id=pad_id(loaded), device=loaded.device)
+        )
+        with in_eval(loaded), as_reference(loaded), compute_context(loaded):
+            features = [batch_features(loaded, batch) for batch in self._batches]
+            self._reference = [
+                compute_token_stats(f, b.targets[b.response_mask], output_head(loaded))
+                for f, b in zip(features, self._batches, strict=True)
+            ]
+        # The reference's features are small beside its distributions, from which KL is rebuilt a chunk at a time.
+        # A head that cannot be split off leaves whole logits as features; those are computed anew instead of kept.
+        self._reference_features = features if loaded.splits_head else None
+
+    def score(self) -> list[ResponseScore]:
+        """Scores every response under the present policy, in the order in which they were given."""
+        scores: dict[str, ResponseScore] = {}
+        by_id = {r.judgement_id: r for r in self.responses}
+        with in_eval(self.loaded), compute_context(self.loaded):
+            for index, batch in enumerate(self._batches):
+                features = batch_features(self.loaded, batch)
+                policy = compute_token_stats(features, batch.targets[batch.response_mask], output_head(self.loaded))
+                kl = self._compute_kl(features, index)
+                lengths = _lengths(batch)
+                rows = zip(
+                    batch.ids, _rows(policy, lengths), _rows(self._reference[index], lengths), kl.cpu().split(lengths),
+                    strict=True,
+                )
+                scores.update({i: ResponseScore(by_id[i], p, r, k) for i, p, r, k in rows})
+        return [scores[r.judgement_id] for r in self.responses]
+
+    def _compute_kl(self, features: Tensor, index: int) -> Tensor:
+        """Returns (N,): KL(policy || reference) at each response token, nats."""
+        head = output_head(self.loaded)
+        values = []
+        reference = self._features_of_reference(index)
+        for ours, theirs in zip(features.split(CHUNK_TOKENS), reference.split(CHUNK_TOKENS), strict=True):
+            policy = torch.log_softmax(head(ours).float(), dim=1)
+            values.append((policy.exp() * (policy - torch.log_softmax(head(theirs).float(), dim=1))).sum(dim=1))
+        return torch.cat(values)
+
+    def _features_of_reference(self, index: int) -> Tensor:
+        if self._reference_features is not None:
+            return self._reference_features[index]
+        with as_reference(self.loaded):
+            return batch_features(self.loaded, self._batches[index])
+
+    def header(self) -> TokenHeader:
+        """Returns texts and reference values of every response, in the order of `score`."""
+        reference = {
+            judgement_id: row
+            for batch, stats in zip(self._batches, self._reference, strict=True)
+            for judgement_id, row in zip(batch.ids, _rows(stats, _lengths(batch)), strict=True)
+        }
+        decode = self.loaded.tokenizer.decode
+        return TokenHeader(
+            tuple(
+                ProbeResponse(
+                    r.judgement_id,
+                    "preferred" if r.is_preferred else "dispreferred",
+                    r.prompt_key[-1].content,
+                    tuple(decode([token]) for token in r.response_ids),
+                    _rounded(reference[r.judgement_id].logps),
+                    _rounded(reference[r.judgement_id].target_logits),
+                )
+                for r in self.responses
+            ),
+            is_held_out=self.is_held_out,
+        )
+
+
+def build_snapshot(scores: Sequence[ResponseScore], step: int) -> TokenSnapshot:
+    """Returns the token values of one recorded step for the inspector and the feedback map."""
+    return TokenSnapshot(
+        step,
+        tuple(_rounded(s.policy.logps) for s in scores),
+        tuple(_rounded(s.policy.target_logits) for s in scores),
+        tuple(_rounded(s.weights) for s in scores),
+    )
+
+
+def summarise(scores: Sequence[ResponseScore], *, step: int, seconds: float) -> MetricPoint:
+    """Reduces the scored responses to one point of every probe curve.
+
+    Means are over tokens, then over responses; a verdict without any response leaves its fields None.
+    """
+    values: dict[str, float | None] = {}
+    for name, wanted in (("preferred", True), ("dispreferred", False)):
+        chosen = [s for s in scores if s.response.is_preferred is wanted]
+        if chosen:
+            values |= {f"{name}_{key}": value for key, value in _verdict_values(chosen).items()}
+    values["kl"] = _mean([s.kl.mean().item() for s in scores])
+    values |= _pair_values(scores)
+    return MetricPoint(step=step, seconds=seconds, source="probe", **{k: _finite(v) for k, v in values.items()})
+
+
+def _verdict_values(scores: Sequence[ResponseScore]) -> dict[str, float | None]:
+    logps = torch.tensor([s.mean_logp for s in scores], dtype=torch.float64)
+    low, high = torch.quantile(logps, torch.tensor([LOW, HIGH], dtype=torch.float64)).tolist()
+
+    def shift(name: str) -> float | None:
+        return _mean([(getattr(s.policy, name) - getattr(s.reference, name)).mean().item() for s in scores])
+
+    return {
+        "logp": logps.mean().item(),
+        "logp_p10": low,
+        "logp_p90": high,
+        "logp_reference": _mean([s.reference.logps.mean().item() for s in scores]),
+        "logp_sum": _mean([s.policy.logps.sum().item() for s in scores]),
+        "target_logit": _mean([s.policy.target_logits.mean().item() for s in scores]),
+        "target_logit_shift": shift("target_logits"),
+        "logsumexp": _mean([s.policy.logsumexps.mean().item() for s in scores]),
+        "logsumexp_shift": shift("logsumexps"),
+        "other_logits_shift": shift("other_logits"),
+        "entropy": _mean([s.policy.entropies.mean().item() for s in scores]),
+        "gate": _mean([s.weights.mean().item() for s in scores]),
+    }
+
+
+def _pair_values(scores: Sequence[ResponseScore]) -> dict[str, float | None]:
+    """Compares every preferred with every dispreferred response of the same prompt."""
+    preferred = [s for s in scores if s.response.is_preferred]
+    dispreferred = [s for s in scores if not s.response.is_preferred]
+    pairs = [(a, b) for a, b in product(preferred, dispreferred) if a.response.prompt_key == b.response.prompt_key]
+    margins = [a.mean_logp - b.mean_logp for a, b in pairs]
+    shifts = [a.mean_shift - b.mean_shift for a, b in pairs]
+    return {
+        "accuracy": _mean([float(m > 0) for m in margins]),
+        "accuracy_shift": _mean([float(m > 0) for m in shifts]),
+        "margin": _mean(margins),
+        "margin_shift": _mean(shifts),
+    }
+
+
+def _lengths(batch: Batch) -> list[int]:
+    return batch.response_mask.sum(dim=1).tolist()
+
+
+def _rows(stats: TokenStats, lengths: list[int]) -> list[TokenStats]:
+    columns = [value.float().cpu().split(lengths) for value in vars(stats).values()]
+    return [TokenStats(*row) for row in zip(*columns, strict=True)]
+
+
+def _rounded(values: Tensor) -> tuple[float, ...]:
+    """Four decimals are finer than any plot shows and keep the file small."""
+    return tuple(round(v, 4) for v in values.tolist())
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is None or math.isfinite(value) else None

@@ -1,0 +1,184 @@
+"""`BNFTrainer`: transformers' Trainer with a preference loss over planned micro-batches.
+
+It knows the loss, the plan and the reference's log-probabilities. It must not know run folders, argv or pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from bnf_lab.batches import Batch, Encoder, MicroBatch, plan_steps, split_units
+from bnf_lab.checkpoints import seal_checkpoint
+from bnf_lab.config import RunConfig
+from bnf_lab.errors import TrainingDiverged
+from bnf_lab.losses import LOSSES, LossOutput, TokenScores
+from bnf_lab.models import LoadedModel
+from bnf_lab.records import MetricPoint
+from bnf_lab.scoring import TokenStats, compute_reference_logps, pad_id, score_batch, stack_rows
+
+
+class BNFTrainer(Trainer):
+    """Trains the adapter of a loaded model on a fixed plan.
+
+    Args:
+        loaded: A model wrapped by `models.add_lora` or a trainable adapter.
+        config: The run's settings.
+        plan: Every micro-batch in order, from `batches.plan_steps`.
+        references: Judgement id -> (n,) float32, log q of its response tokens, from `scoring.compute_reference_logps`.
+        output_dir: Folder for checkpoints.
+        on_metric: Called with a "train" `MetricPoint` after every step.
+        callbacks: Further transformers callbacks.
+    """
+
+    # Each micro-batch's loss is already divided by the units of its whole step.
+    loss_is_scaled_for_ga = True
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        *,
+        config: RunConfig,
+        plan: Sequence[MicroBatch],
+        references: Mapping[str, Tensor],
+        output_dir: str | Path,
+        on_metric: Callable[[MetricPoint], None] | None = None,
+        callbacks: Iterable[TrainerCallback] = (),
+    ) -> None:
+        self.loaded = loaded
+        self.loss = LOSSES[config.method]
+        self.loss_settings = {name: getattr(config, name) for name in self.loss.settings}
+        self.references = references
+        self.on_metric = on_metric
+        self.pad_id = pad_id(loaded)
+        self._sums: dict[str, list[float]] = {}
+        super().__init__(
+            model=loaded.model,
+            args=training_arguments(config, output_dir, n_micro=len(plan) // config.n_steps, device=loaded.device),
+            train_dataset=plan,
+            data_collator=_only,
+            callbacks=list(callbacks),
+        )
+
+    @classmethod
+    def from_judgements(
+        cls, loaded: LoadedModel, judgements: Iterable[Any], config: RunConfig, *, output_dir: str | Path
+    ) -> BNFTrainer:
+        """Encodes and plans judgements, scores them once under the reference and returns a trainer ready to `train()`.
+
+        Raises:
+            RunRefused: If there is nothing to train on, or the method needs pairs and finds none.
+        """
+        encoder = Encoder(loaded.tokenizer, max_tokens=config.max_tokens)
+        split = split_units(judgements, n_probe=config.n_probe, seed=config.seed)
+        plan = plan_steps(split.train, config, LOSSES[config.method], encoder.encode)
+        references = compute_reference_logps(loaded, planned_responses(plan), size=config.micro_batch_size)
+        return cls(loaded, config=config, plan=plan, references=references, output_dir=output_dir)
+
+    def compute_loss(
+        self, model: Any, inputs: Mapping[str, MicroBatch], return_outputs: bool = False, **_: Any
+    ) -> Tensor | tuple[Tensor, LossOutput]:
+        """Returns the micro-batch's share of the step's loss: the sum over its units by the units of the step."""
+        micro_batch = inputs["micro_batch"]
+        batch = micro_batch.build(self.pad_id).to(self.loaded.device)
+        stats = score_batch(self.loaded, batch)
+        output = self.loss.compute(self._token_scores(batch, stats), **self.loss_settings)
+        self._note(batch, stats, output)
+        loss = output.losses.sum() / micro_batch.n_units_in_step
+        if not torch.isfinite(loss):
+            raise TrainingDiverged(
+                f"The loss became {loss.item()} at step {self.state.global_step + 1}, so training stopped before it could"
+                " spoil the adapter. Lower the learning rate, or use BNF."
+            )
+        return (loss, output) if return_outputs else loss
+
+    def _token_scores(self, batch: Batch, stats: TokenStats) -> TokenScores:
+        references = stack_rows((self.references[i] for i in batch.ids), batch.targets.shape[1])
+        return TokenScores(
+            stats.logps,
+            references.to(stats.logps.device),
+            stats.entropies,
+            batch.response_mask,
+            batch.is_preferred,
+            batch.weights,
+            batch.pairs,
+        )
+
+    @torch.no_grad()
+    def _note(self, batch: Batch, stats: TokenStats, output: LossOutput) -> None:
+        """Keeps the batch's own likelihoods and gates until the step is logged."""
+        lengths = batch.response_mask.sum(dim=1)
+        logps = (stats.logps.sum(dim=1) / lengths).tolist()
+        gates = (output.token_weights.sum(dim=1) / lengths).tolist()
+        for is_preferred, logp, gate in zip(batch.is_preferred.tolist(), logps, gates, strict=True):
+            name = "train_preferred" if is_preferred else "train_dispreferred"
+            self._sums.setdefault(f"{name}_logp", []).append(logp)
+            self._sums.setdefault(f"{name}_gate", []).append(gate)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Hands the step's numbers on as a record besides what the Trainer keeps."""
+        if self.on_metric and "loss" in logs:
+            means = {name: sum(values) / len(values) for name, values in self._sums.items()}
+            numbers = {k: float(logs[k]) for k in ("loss", "grad_norm", "learning_rate") if k in logs}
+            self.on_metric(MetricPoint(step=self.state.global_step, seconds=0.0, source="train", **numbers, **means))
+        self._sums = {}
+        super().log(logs, start_time)
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._staging)
+
+    @property
+    def _staging(self) -> Path:
+        return Path(self.args.output_dir) / f"tmp-{self.state.global_step}"
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Lets the Trainer write to a staging folder and seals it, so that a crash never leaves half a checkpoint."""
+        name = f"checkpoint-{self.state.global_step}"
+        super()._save_checkpoint(model, trial)
+        seal_checkpoint(self._staging / name, Path(self.args.output_dir) / name)
+        self._staging.rmdir()
+
+
+def _only(items: Sequence[MicroBatch]) -> dict[str, MicroBatch]:
+    """The plan already holds whole micro-batches, so a "batch" of the data loader is one of them."""
+    (item,) = items
+    return {"micro_batch": item}
+
+
+def planned_responses(plan: Sequence[MicroBatch]) -> list[Any]:
+    """Returns each response of the plan once, in order of first use."""
+    return list({r.judgement_id: r for micro_batch in plan for r in micro_batch.responses}.values())
+
+
+def training_arguments(
+    config: RunConfig, output_dir: str | Path, *, n_micro: int, device: torch.device
+) -> TrainingArguments:
+    """Translates the run's settings; `n_micro` is the number of micro-batches in a step."""
+    return TrainingArguments(
+        output_dir=str(output_dir),
+        max_steps=config.n_steps,
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=n_micro,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="constant_with_warmup" if config.schedule == "constant" else config.schedule,
+        warmup_steps=config.warmup_steps,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        seed=config.seed,
+        save_strategy="steps",
+        save_steps=config.checkpoint_steps,
+        logging_steps=1,
+        # By default the Trainer would replace a non-finite loss by an average and nobody would see it.
+        logging_nan_inf_filter=False,
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        train_sampling_strategy="sequential",
+        dataloader_pin_memory=False,
+        use_cpu=device.type == "cpu",
+    )
