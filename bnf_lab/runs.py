@@ -118,14 +118,13 @@ class RunFolder:
         write_atomically(self.path / "status.json", json.dumps(dataclasses.asdict(status)))
 
     def read_process(self) -> WorkerProcess | None:
-        """Returns the process that last owned the run; None if there was none or its end has been settled."""
-        if not (self.path / "process.json").exists():
-            return None
-        values = self._read_json("process.json")
+        """Returns the process that last owned the run; None if none did, its end is settled or the disk lost it."""
         try:
+            values = json.loads((self.path / "process.json").read_text(encoding="utf-8"))
             return WorkerProcess(int(values["pid"]), str(values["started"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._unreadable("process.json") from error
+        except (FileNotFoundError, KeyError, TypeError, ValueError):
+            # never torn (see `write_atomically`); a damaged one must not keep the run from being deleted
+            return None
 
     def write_process(self, process: WorkerProcess) -> None:
         write_atomically(self.path / "process.json", json.dumps(dataclasses.asdict(process)))
