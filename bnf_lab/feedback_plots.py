@@ -24,6 +24,7 @@ from bnf_lab.plot_style import (
     NEUTRAL,
     PREFERRED,
     SYMBOLS,
+    add_note,
     empty_figure,
     escaped,
     new_figure,
@@ -112,9 +113,11 @@ def feedback_map(header: TokenHeader, snapshot: TokenSnapshot, *, beta: float = 
     figure = new_figure(400, hovermode="closest")
     figure.update_layout(
         xaxis={"title": {"text": "policy probability p of the token"}, "range": [-0.02, 1.02]},
-        yaxis={"title": {"text": "push on its logit, -dL/dz<br>(above 0: up)"}, "range": [-1.05, 1.05]})
+        yaxis={"title": {"text": "push on its logit, -dL/dz"}, "range": [-1.05, 1.05]})
+    add_note(figure, "pushed up", place=(0.99, 1.0))
+    add_note(figure, "pushed down", place=(0.99, 0.0))
     dpo = _dpo_weight(header, snapshot, beta)
-    _add_straight(figure, "likelihood up/down", "nll", 1.0, "longdash")
+    _add_straight(figure, "NLL", "nll", 1.0, "longdash")
     _add_straight(figure, "DPO / beta", "dpo", dpo, "dashdot")
     references = [math.exp(token.reference_logp) for token in tokens]
     for share, dash in QUANTILES:
@@ -142,7 +145,8 @@ def token_legend() -> tuple[tuple[str, str], ...]:
     """Returns the inspector's colour key as (CSS colour, words), from less to more likely."""
     return tuple((shift_color(shift), words) for shift, words in (
         (-SHIFT_SCALE, f"-{SHIFT_SCALE:g} nats or less: less likely than under the base"),
-        (-SHIFT_SCALE / 3, f"-{SHIFT_SCALE / 3:g} nat"), (0.0, "unchanged"), (SHIFT_SCALE / 3, f"+{SHIFT_SCALE / 3:g} nat"),
+        (-SHIFT_SCALE / 3, f"-{SHIFT_SCALE / 3:g} nat"), (0.0, "unchanged"),
+        (SHIFT_SCALE / 3, f"+{SHIFT_SCALE / 3:g} nat"),
         (SHIFT_SCALE, f"+{SHIFT_SCALE:g} nats or more: likelier")))
 
 
@@ -209,7 +213,7 @@ def _add_tent(figure: go.Figure, share: float, q: float, dash: str) -> None:
     corners = compute_tent(q)
     x = [rounded(p) for p, _ in corners]
     y = [rounded(push) for _, push in corners]
-    _add_grey(figure, f"tent_{share:g}", f"tent, q = {q:.2g} ({share:.0%} of tokens below)", [*x, None, *x],
+    _add_grey(figure, f"tent_{share:g}", f"tent q={q:.2g}", [*x, None, *x],
               [*y, None, *(-v for v in y)], dash, color=rgba(NEUTRAL, 1.0), width=2.0)
 
 
@@ -225,7 +229,7 @@ def _add_tokens(figure: go.Figure, verdict: str, tokens: Sequence[_Token]) -> No
     figure.add_trace(go.Scatter(
         x=[rounded(value) for value in p],
         y=[rounded(SIGNS[verdict] * token.weight * (1 - value)) for token, value in zip(drawn, p, strict=True)],
-        uid=verdict, meta=verdict, name=f"{verdict} tokens", mode="markers",
+        uid=verdict, meta=verdict, name=verdict, mode="markers", legendrank=1,
         marker={"color": COLORS[verdict], "symbol": SYMBOLS[COLORS[verdict]], "size": 7, "opacity": 0.6,
                 "line": {"width": 0}},
         customdata=[[escaped(token.text), rounded(math.exp(token.reference_logp)), rounded(token.weight)]

@@ -78,9 +78,9 @@ def rounded(value: float) -> float:
 
 
 def escaped(text: str) -> str:
-    """Returns a token or name as plain plotly text: no markup, line breaks visible.
+    r"""Returns a token or name as plain plotly text: no markup, line breaks visible.
 
-    >>> escaped("<b>\\n")
+    >>> escaped("<b>\n")
     '&lt;b&gt;↵'
     """
     visible = "".join(_VISIBLE.get(c, c) if c.isprintable() or c in _VISIBLE else "�" for c in text)
@@ -126,6 +126,13 @@ def stacked_figure(titles: Sequence[str], height: int = 420) -> go.Figure:
     last = _axis(len(titles))
     figure.update_layout(xaxis={**_STEP_AXIS, "anchor": f"y{last}"})
     return figure
+
+
+def add_note(figure: go.Figure, text: str, *, row: int = 1, place: tuple[float, float] = (0.01, 1.0)) -> None:
+    """Writes a few words inside panel `row`, at a place given as shares of its width and height."""
+    figure.add_annotation(
+        text=text, xref="paper", x=place[0], xanchor="left" if place[0] < 0.5 else "right", showarrow=False,
+        yref=f"y{_axis(row)} domain", y=place[1], yanchor="top" if place[1] > 0.5 else "bottom")
 
 
 def step_figure(y_title: str, height: int = 320) -> go.Figure:

@@ -24,6 +24,7 @@ from bnf_lab.plot_style import (
     Series,
     add_band,
     add_line,
+    add_note,
     empty_figure,
     stacked_figure,
     step_figure,
@@ -88,7 +89,7 @@ def likelihood_figure(points: Sequence[MetricPoint]) -> go.Figure:
                                  dash="dash", width=1.5, has_symbols=False, legend="reference (dashed)"))
     for verdict, color in VERDICTS:
         add_line(figure, _series(train, f"train_{verdict}_logp", f"{verdict}, training batch", color, NATS,
-                                 width=1.0, opacity=0.55, has_symbols=False, legend="training batch (thin)"))
+                                 width=1.0, opacity=0.7, has_symbols=False, legend="training batch (thin)"))
     return figure
 
 
@@ -97,10 +98,11 @@ def logit_figure(points: Sequence[MetricPoint]) -> go.Figure:
     probe, _ = _split(points)
     if not probe:
         return empty_figure("No measurement yet. The held-out responses are scored at the start of the run.", 420)
-    figure = stacked_figure([f"{verdict}<br>logit shift" for verdict, _ in VERDICTS])
+    figure = stacked_figure(["logit shift", "logit shift"])
     kinds = (("target_logit", "target logit", GREEN, "solid"), ("logsumexp", "log-sum-exp", PURPLE, "dash"),
              ("other_logits", "other logits", SKY, "dot"))
     for row, (verdict, _) in enumerate(VERDICTS, start=1):
+        add_note(figure, f"<b>{verdict}</b>", row=row)
         for kind, name, color, dash in kinds:
             add_line(figure, _series(probe, f"{verdict}_{kind}_shift", name, color, dash=dash, row=row, legend=name))
     return figure
@@ -155,7 +157,7 @@ def training_figure(points: Sequence[MetricPoint]) -> go.Figure:
         add_line(figure, _series(probe, f"{verdict}_gate", f"{verdict} gate", color, row=3))
     for verdict, color in VERDICTS:
         add_line(figure, _series(train, f"train_{verdict}_gate", f"{verdict} gate, training batch", color, row=3,
-                                 width=1.0, opacity=0.55, has_symbols=False, legend="gate, training batch (thin)"))
+                                 width=1.0, opacity=0.7, has_symbols=False, legend="gate, training batch (thin)"))
     figure.update_layout(yaxis2_rangemode="tozero", yaxis3={"range": [-0.04, 1.04], "tickvals": [0, 0.5, 1]})
     return figure
 
