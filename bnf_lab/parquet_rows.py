@@ -1,0 +1,178 @@
+"""Parquet -> rows, a small batch at a time. Knows the format only: no schemas, no hub.
+
+A small Parquet file can say "fifty million rows", or point a hundred thousand rows at one long text. So its own
+summary is checked before anything is decoded, texts are decoded as a dictionary, and their sizes are added up
+before they become Python values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from bnf_lab.errors import ImportRefused, shown
+from bnf_lab.rows import Limits, Refusal, Row, megabytes, too_many_rows
+
+_BATCH_ROWS = 256
+_MAX_VALUES = 20_000_000
+
+
+class ParquetTable:
+    """The rows of a Parquet file, without the columns that can hold no judgement (images, vectors, dates).
+
+    Args:
+        open_file: Opens the file anew for each pass.
+        label: How messages call the file.
+        limits: What one import may bring.
+        part: First row and the row after the last one; both may lie outside, a last one of None means to the end.
+
+    Raises:
+        ImportRefused: If the file is damaged, too large once decoded, or has no usable column.
+
+    Attributes:
+        n_rows: Rows of the whole file.
+        n_bytes: Size of the rows read in the latest pass.
+    """
+
+    def __init__(
+        self, open_file: Callable[[], BinaryIO], label: str, limits: Limits, part: tuple[int, int | None] = (0, None)
+    ) -> None:
+        self._open, self._label, self._limits = open_file, label, limits
+        with self._open() as file:
+            source = self._read(lambda: pq.ParquetFile(file))
+            self.n_rows = source.metadata.num_rows
+            self._start, stop = max(0, part[0]), self.n_rows if part[1] is None else part[1]
+            self._stop = max(self._start, min(stop, self.n_rows))
+            self.n_bytes = 0
+            self._columns = self._usable_columns(source.schema_arrow)
+            self._groups, self._skip = self._choose_groups(source.metadata)
+            self._check_sizes(source)
+            leaves = (source.metadata.schema.column(i) for i in range(source.metadata.num_columns))
+            self._texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+
+    def _usable_columns(self, schema: pa.Schema) -> list[str]:
+        names = schema.names
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ImportRefused(f"{self._label}: two columns are called {shown(twice)}. Rename or delete one.")
+        if len(names) > self._limits.columns or any(len(name) > self._limits.name_chars for name in names):
+            raise ImportRefused(f"{self._label}: it has {len(names):,} columns; at most {self._limits.columns:,} are "
+                                f"accepted, with names of at most {self._limits.name_chars} characters.")
+        deep = next((f.name for f in schema if _depth(f.type) > self._limits.nesting), None)
+        if deep is not None:
+            raise ImportRefused(f"{self._label}, column {shown(deep)}: lists and objects are nested more than "
+                                f"{self._limits.nesting} deep. Flatten or delete the column.")
+        usable = [field.name for field in schema if _is_scalar(field.type) or _is_conversation(field.type)]
+        if not usable:
+            raise ImportRefused(f"{self._label}: no column holds text. Preferences need a prompt and its answers as "
+                                "text.")
+        return usable
+
+    def _choose_groups(self, metadata: pq.FileMetaData) -> tuple[list[int], int]:
+        """Returns the row groups that hold the wanted rows, and how many of their rows come before the first one."""
+        if self._stop - self._start > self._limits.rows:
+            raise ImportRefused(too_many_rows(self._label, self._limits))
+        groups, at, skip = [], 0, 0
+        for index in range(metadata.num_row_groups):
+            n_rows = metadata.row_group(index).num_rows
+            if at < self._stop and at + n_rows > self._start:
+                skip = self._start - at if not groups else skip
+                groups.append(index)
+            at += n_rows
+        return groups, skip
+
+    def _check_sizes(self, source: pq.ParquetFile) -> None:
+        n_values = n_bytes = 0
+        for index in self._groups:
+            group = source.metadata.row_group(index)
+            for position in range(group.num_columns):
+                chunk = group.column(position)
+                if chunk.path_in_schema.split(".")[0] in self._columns:
+                    n_values += chunk.num_values
+                    n_bytes += chunk.total_uncompressed_size
+        if n_bytes > self._limits.inflated_bytes:
+            raise ImportRefused(self.too_large(n_bytes))
+        if n_values > _MAX_VALUES:
+            raise ImportRefused(f"{self._label}: it holds {n_values:,} values; at most {_MAX_VALUES:,} are accepted. "
+                                "Keep the columns and rows that are needed.")
+
+    def too_large(self, n_bytes: int) -> str:
+        """Returns the message for a table that takes too much memory."""
+        return (f"{self._label}: it is at least {megabytes(n_bytes)} once decompressed; at most "
+                f"{megabytes(self._limits.inflated_bytes)} are accepted. Split it, or keep the columns that are "
+                "needed.")
+
+    def __iter__(self) -> Iterator[Row | Refusal]:
+        number, self.n_bytes, skip = self._start, 0, self._skip
+        with self._open() as file:
+            source = self._read(lambda: pq.ParquetFile(file, read_dictionary=self._texts))
+            batches = source.iter_batches(
+                _BATCH_ROWS, row_groups=self._groups, columns=self._columns, use_threads=False)
+            while (batch := self._read(lambda: next(batches, None))) is not None:
+                self.n_bytes += sum(_size(column) for column in batch.columns)
+                if self.n_bytes > self._limits.inflated_bytes:
+                    raise ImportRefused(self.too_large(self.n_bytes))
+                wanted = batch.slice(skip, self._stop - number)
+                skip = max(0, skip - batch.num_rows)
+                for values in self._read(wanted.to_pylist):
+                    number += 1
+                    yield Row(number, values, f"row {number}")
+        if number < self._stop:
+            raise ImportRefused(f"{self._label}: it says it has {self._stop:,} rows but only {number:,} could be read. "
+                                "The file is damaged; export it again.")
+
+    def _read(self, step: Callable[[], Any]) -> Any:
+        try:
+            return step()
+        except (pa.ArrowException, OSError, ValueError, UnicodeError, MemoryError, IndexError, TypeError) as error:
+            raise ImportRefused(f"{self._label}: it is not a Parquet file that can be read; it may be cut off or "
+                                "damaged. Export it again, or use JSON lines.") from error
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _is_scalar(kind: pa.DataType) -> bool:
+    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    return is_number or pa.types.is_null(kind) or _is_text(kind)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
+
+
+def _is_conversation(kind: pa.DataType) -> bool:
+    """Tells whether the type is built of lists and objects and has text in it."""
+    if _is_list(kind):
+        return _is_text(kind.value_type) or _is_conversation(kind.value_type)
+    if pa.types.is_struct(kind):
+        return all(_is_scalar(f.type) or _is_conversation(f.type) for f in kind) and any(
+            _is_text(f.type) or _is_conversation(f.type) for f in kind)
+    return False
+
+
+def _depth(kind: pa.DataType) -> int:
+    if not pa.types.is_nested(kind):
+        return 0
+    return 1 + max((_depth(kind.field(i).type) for i in range(kind.num_fields)), default=0)
+
+
+def _size(array: pa.Array) -> int:
+    """Returns about how many bytes the array takes as Python values, without building them."""
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        return int(pc.sum(pc.binary_length(array.dictionary).take(array.indices)).as_py() or 0) + 8 * len(array)
+    if _is_text(kind):
+        return int(pc.sum(pc.binary_length(array)).as_py() or 0) + 8 * len(array)
+    if _is_list(kind):
+        return 8 * len(array) + _size(array.flatten())
+    if pa.types.is_struct(kind):
+        return sum(_size(field) for field in array.flatten()) + 8 * len(array)
+    return 8 * len(array)
