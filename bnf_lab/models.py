@@ -26,6 +26,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging as transformers_logging
 
 from bnf_lab.errors import AdapterRefused, ModelUnavailable, shown
 
@@ -79,6 +80,7 @@ def load_model(path: Path, *, quantization: str = "auto", dtype: torch.dtype = t
     Raises:
         ModelUnavailable: If the folder holds no loadable causal model, or the tokenizer has no chat template.
     """
+    transformers_logging.disable_progress_bar()  # a worker's log is no terminal
     device = pick_device()
     kind = quantization if quantization != "auto" else ("nf4" if device.type == "cuda" else "none")
     options: dict[str, Any] = {"dtype": dtype, "trust_remote_code": False, "use_safetensors": True}
@@ -115,6 +117,7 @@ def convert_gguf(folder: Path, file_name: str, target: Path) -> None:
         file_name: Its name.
         target: Existing, empty folder to write to.
     """
+    transformers_logging.disable_progress_bar()
     # Without `dequantize` transformers keeps the weights packed and `save_pretrained` refuses.
     config = GgufConfig(dequantize=True)
     model = AutoModelForCausalLM.from_pretrained(

@@ -92,7 +92,7 @@ class BNFTrainer(Trainer):
         loss = output.losses.sum() / micro_batch.n_units_in_step
         if not torch.isfinite(loss):
             raise TrainingDiverged(
-                f"The loss became {loss.item()} at step {self.state.global_step + 1}, so training stopped before it could"
+                f"The loss became {loss.item()} at step {self.state.global_step + 1}; training stopped before it could"
                 " spoil the adapter. Lower the learning rate, or use BNF."
             )
         return (loss, output) if return_outputs else loss

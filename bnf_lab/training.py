@@ -1,0 +1,165 @@
+"""One run from its folder to its adapter: model, data, reference pass, probe, trainer.
+
+The torch side of the worker. It must not know pages or the queue.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from safetensors.torch import load_file, save_file
+
+from bnf_lab.batches import Encoder, MicroBatch, Split, plan_steps, split_units
+from bnf_lab.cards import write_model_card
+from bnf_lab.checkpoints import newest_checkpoint, remove_stale, seal_checkpoint
+from bnf_lab.config import RunConfig
+from bnf_lab.errors import TrainingDiverged
+from bnf_lab.fetch import FetchProgress, fetch_model
+from bnf_lab.home import data_home, models_dir
+from bnf_lab.losses import LOSSES
+from bnf_lab.models import LoadedModel, add_lora, load_model
+from bnf_lab.probe import Probe
+from bnf_lab.records import RunState
+from bnf_lab.runs import RunFolder
+from bnf_lab.scoring import compute_reference_logps
+from bnf_lab.speeds import SpeedRecord, read_peak_gib, write_speed
+from bnf_lab.trainer import BNFTrainer, planned_responses
+from bnf_lab.watch import Watch
+
+logger = logging.getLogger(__name__)
+
+N_ANSWER_PROMPTS = 3
+
+
+class Reporter(Protocol):
+    """What training tells while it goes on; `worker.Report` in a process of its own."""
+
+    durations: list[float]
+
+    def set(self, **changes: object) -> None: ...
+    def is_stopping(self) -> bool: ...
+    def on_phase_progress(self, done: int, total: int) -> None: ...
+    def on_step(self, step: int, seconds: float) -> None: ...
+    def on_notice(self, text: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything a run needs before its first step."""
+
+    loaded: LoadedModel
+    encoder: Encoder
+    split: Split
+    plan: list[MicroBatch]
+
+
+def train(folder: RunFolder, report: Reporter) -> bool:
+    """Trains, or resumes, the run in `folder` and saves its adapter.
+
+    Returns:
+        True if all steps were done, False if the run was asked to stop.
+
+    Raises:
+        LabError: With words for the person.
+    """
+    config = folder.read_config()
+    remove_stale(folder.path)
+    prepared = prepare(folder, config, report)
+    loaded = prepared.loaded
+    references = _reference_logps(folder, prepared, config, report)
+    report.set(phase="scoring the held-out responses", phase_done=0, phase_total=0)
+    probe_responses = [prepared.encoder.encode(j) for unit in prepared.split.probe for j in unit]
+    probe = Probe(loaded, probe_responses, size=config.micro_batch_size, is_held_out=prepared.split.is_held_out)
+    watch = Watch(
+        folder, loaded, probe, prompts=answer_prompts(config, prepared.split), config=config,
+        on_step=report.on_step, on_notice=report.on_notice, is_stopping=report.is_stopping,
+    )
+    trainer = BNFTrainer(
+        loaded, config=config, plan=prepared.plan, references=references, output_dir=folder.path,
+        on_metric=watch.on_metric, callbacks=[watch],
+    )
+    report.set(state=RunState.TRAINING, phase="training")
+    newest = newest_checkpoint(folder.path)
+    try:
+        trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+    except TrainingDiverged:
+        save_adapter(folder, loaded, config)
+        raise
+    save_adapter(folder, loaded, config)
+    _remember_speed(prepared, config, report)
+    return trainer.state.global_step >= config.n_steps
+
+
+def prepare(folder: RunFolder, config: RunConfig, report: Reporter) -> Prepared:
+    """Fetches and loads the model, encodes the data and plans every step."""
+
+    def on_fetch(progress: FetchProgress) -> None:
+        percent = round(100 * progress.fraction) if progress.fraction is not None else 0
+        report.set(phase=f"fetching: {progress.detail}")
+        report.on_phase_progress(percent, 100)
+
+    report.set(phase="fetching the model", phase_done=0, phase_total=0)
+    path = fetch_model(config.model, models_dir(data_home()), on_fetch)
+    report.set(phase="loading the model", phase_done=0, phase_total=0)
+    base = load_model(path, quantization=config.quantization)
+    report.on_phase_progress(0, 0)
+    encoder = Encoder(base.tokenizer, max_tokens=config.max_tokens)
+    split = split_units(folder.read_judgements(), n_probe=config.n_probe, seed=config.seed)
+    plan = plan_steps(split.train, config, LOSSES[config.method], encoder.encode)
+    loaded = add_lora(
+        base, rank=config.lora_rank, alpha=config.lora_alpha, dropout=config.lora_dropout,
+        targets=config.lora_targets, seed=config.seed,
+    )
+    return Prepared(loaded, encoder, split, plan)
+
+
+def _reference_logps(folder: RunFolder, prepared: Prepared, config: RunConfig, report: Reporter) -> dict:
+    """Scores the planned responses under the reference, once; a resumed run reads what the first start saved."""
+    path = folder.path / "reference.safetensors"
+    responses = planned_responses(prepared.plan)
+    if path.exists():
+        saved = load_file(path)
+        if all(r.judgement_id in saved for r in responses):
+            return saved
+    report.set(phase="reference pass", phase_done=0, phase_total=len(responses))
+    references = compute_reference_logps(
+        prepared.loaded, responses, size=config.micro_batch_size, on_progress=report.on_phase_progress
+    )
+    temporary = path.with_name(f".{path.name}.tmp")
+    save_file(references, temporary)
+    temporary.replace(path)
+    return references
+
+
+def answer_prompts(config: RunConfig, split: Split) -> list[str]:
+    """Returns the prompts to answer during the run: the person's own, else held-out ones of a single turn."""
+    own = [line.strip() for line in config.answer_prompts.splitlines() if line.strip()]
+    if own:
+        return own[:N_ANSWER_PROMPTS]
+    single_turn = [unit[0].prompt for unit in split.probe if len(unit[0].prompt) == 1]
+    return list(dict.fromkeys(prompt[0].content for prompt in single_turn))[:N_ANSWER_PROMPTS]
+
+
+def save_adapter(folder: RunFolder, loaded: LoadedModel, config: RunConfig) -> Path:
+    """Writes `adapter/` in PEFT's layout with a model card; a crash leaves either the old one or the new one."""
+    staging = folder.path / "tmp-adapter"
+    shutil.rmtree(staging, ignore_errors=True)
+    loaded.model.save_pretrained(staging)
+    write_model_card(staging / "README.md", folder, config)
+    seal_checkpoint(staging, folder.adapter)
+    return folder.adapter
+
+
+def _remember_speed(prepared: Prepared, config: RunConfig, report: Reporter) -> None:
+    """Keeps how fast this machine trained this model, for the next run's estimate."""
+    if not report.durations:
+        return
+    tokens = sum(r.n_tokens for micro_batch in prepared.plan for r in micro_batch.responses) / config.n_steps
+    seconds = statistics.median(report.durations)
+    record = SpeedRecord(seconds_per_token=seconds / tokens, peak_gib=read_peak_gib(prepared.loaded.device))
+    write_speed(data_home(), model=config.model, quantization=prepared.loaded.quantization, record=record)

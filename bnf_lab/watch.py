@@ -1,0 +1,197 @@
+"""What happens beside the steps of a run: scoring the probe, sample answers, the guard, stopping, and which
+checkpoints stay.
+
+It writes records to the run folder through the callbacks it is given. It must not know losses, processes or pages.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from bnf_lab.checkpoints import list_checkpoints
+from bnf_lab.config import RunConfig
+from bnf_lab.decode import DecodeRow, decode
+from bnf_lab.errors import TrainingDiverged
+from bnf_lab.models import LoadedModel
+from bnf_lab.preferences import Message
+from bnf_lab.probe import Probe, build_snapshot, summarise
+from bnf_lab.records import AnswerPoint, BestCheckpoint, MetricPoint
+from bnf_lab.runs import RunFolder
+from bnf_lab.scoring import in_eval
+
+ANSWER_TOKENS = 64
+LARGEST_FALL = 1.0  # nats/token below the reference at which the guard speaks
+REPEATS = 4  # times a phrase may follow itself before an answer counts as repeating
+ADAPTER = "default"
+
+
+class Watch(TrainerCallback):
+    """Observes a run; nothing it does changes the training itself.
+
+    Args:
+        folder: Where the records go.
+        loaded: The model being trained.
+        probe: What is scored.
+        prompts: Fixed prompts answered during the run.
+        config: The run's settings.
+        on_step: Called with (step, seconds of the step without what the watch spent).
+        on_notice: Called with the guard's words when it sees something.
+        is_stopping: Whether the run has been asked to stop.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        loaded: LoadedModel,
+        probe: Probe,
+        *,
+        prompts: Sequence[str],
+        config: RunConfig,
+        on_step: Callable[[int, float], None],
+        on_notice: Callable[[str], None],
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        self.folder, self.loaded, self.probe, self.prompts, self.config = folder, loaded, probe, tuple(prompts), config
+        self.on_step, self.on_notice, self.is_stopping = on_step, on_notice, is_stopping
+        self.started = self.step_started = time.monotonic()
+        self.seconds_before = max((p.seconds for p in folder.read_metrics()), default=0.0)
+        self.probe_seconds = 0.0
+        self.trained_since_probe = 0.0
+        self.latest: MetricPoint | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Training time so far, over all of the run's starts."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.started = time.monotonic()
+        if state.global_step == 0:
+            self.folder.append_tokens(self.probe.header())
+            self.score_probe(0)
+            self.answer(0)
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.step_started = time.monotonic()
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Refuses a gradient that would spoil the adapter."""
+        gradients = [p.grad for p in self.loaded.model.parameters() if p.grad is not None]
+        if not all(torch.isfinite(gradient).all() for gradient in gradients):
+            raise TrainingDiverged(
+                f"The gradient of step {state.global_step + 1} is not finite; training stopped before it could spoil"
+                " the"
+                " adapter. Lower the learning rate, or use BNF."
+            )
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        step, seconds = state.global_step, time.monotonic() - self.step_started
+        self.trained_since_probe += seconds
+        self.on_step(step, seconds)
+        is_last = step >= self.config.n_steps
+        if self.is_stopping() and not is_last:
+            control.should_training_stop = control.should_save = True
+        will_save = control.should_save or is_last or step % self.config.checkpoint_steps == 0
+        if will_save or self._probe_is_due():
+            self.score_probe(step)
+        if is_last or step % self.config.answer_steps == 0:
+            self.answer(step)
+        return control
+
+    def _probe_is_due(self) -> bool:
+        """Returns whether scoring now keeps the probe within its share of the time."""
+        share = self.config.probe_share
+        return self.trained_since_probe * share >= self.probe_seconds * (1 - share)
+
+    def score_probe(self, step: int) -> None:
+        """Scores the probe and writes its point and token values."""
+        began = time.monotonic()
+        scores = self.probe.score()
+        self.latest = summarise(scores, step=step, seconds=round(self.seconds, 3))
+        self.folder.append_metric(self.latest)
+        self.folder.append_tokens(build_snapshot(scores, step))
+        self.probe_seconds, self.trained_since_probe = time.monotonic() - began, 0.0
+        self._guard_likelihood(self.latest)
+
+    def on_metric(self, point: MetricPoint) -> None:
+        """Writes a training point with the run's time."""
+        self.folder.append_metric(replace(point, seconds=round(self.seconds, 3)))
+
+    def answer(self, step: int) -> None:
+        """Answers the fixed prompts greedily and writes the answers."""
+        rows = [DecodeRow((Message("user", prompt),), ADAPTER, 0) for prompt in self.prompts]
+        if not rows:
+            return
+        with in_eval(self.loaded):
+            *_, final = decode(self.loaded, rows, temperature=0.0, top_p=1.0, max_new_tokens=ANSWER_TOKENS, seed=0)
+        broken = []
+        for prompt, update in zip(self.prompts, final, strict=True):
+            point = AnswerPoint(
+                step,
+                prompt,
+                update.text,
+                update.n_tokens,
+                is_empty=not update.text.strip(),
+                is_repeating=is_repeating(update.text),
+            )
+            self.folder.append_answer(point)
+            if point.is_empty or point.is_repeating:
+                broken.append("empty" if point.is_empty else "repeating itself")
+        if broken and step > 0:
+            self.on_notice(f"Step {step}: {len(broken)} of {len(rows)} sample answers came out {broken[0]}.")
+
+    def _guard_likelihood(self, point: MetricPoint) -> None:
+        now, before = point.preferred_logp, point.preferred_logp_reference
+        if now is not None and before is not None and before - now > LARGEST_FALL:
+            self.on_notice(
+                f"Step {point.step}: preferred responses have become less likely than before training, by"
+                f" {before - now:.1f} nats per token. The model is drifting away from them; an earlier checkpoint or"
+                " a lower"
+                " learning rate may be better."
+            )
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Remembers the best checkpoint by held-out accuracy (then margin) and removes all but it and the last two."""
+        point, best = self.latest, self.folder.read_best()
+        if point and point.step == state.global_step and point.accuracy is not None and point.margin is not None:
+            candidate = BestCheckpoint(point.step, point.accuracy, point.margin)
+            if best is None or (candidate.accuracy, candidate.margin) >= (best.accuracy, best.margin):
+                self.folder.write_best(best := candidate)
+        checkpoints = list_checkpoints(self.folder.path)
+        for step, path in checkpoints[:-2]:
+            if best is None or step != best.step:
+                shutil.rmtree(path)
+
+
+def is_repeating(text: str) -> bool:
+    """Returns whether a text gets stuck: its last phrase (up to 40 characters or 8 words) stands there over and over.
+
+    >>> is_repeating("firehosefirehosefirehosefirehosefirehose")
+    True
+    >>> is_repeating("It is a very, very good answer.")
+    False
+    """
+    words = text.split()
+    for size in range(1, 9):
+        tail = words[-size:]
+        if len(words) >= size * (REPEATS + 1) and tail * (REPEATS + 1) == words[-size * (REPEATS + 1) :]:
+            return True
+    for size in range(3, 41):
+        if len(text) >= size * (REPEATS + 1) and text.endswith(text[-size:] * (REPEATS + 1)):
+            return text[-size:].strip() != ""
+    return False

@@ -1,0 +1,142 @@
+"""`python -m bnf_lab.worker RUN_DIR`: trains one run and writes everything about it to its folder.
+
+It reads only the run folder (and models from the data home) and knows no pages. SIGTERM finishes the step, saves a
+checkpoint and ends in state `stopped`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from bnf_lab.errors import LabError, TrainingDiverged, clipped
+from bnf_lab.records import RunState, RunStatus
+from bnf_lab.runs import RunFolder, claim_run
+
+logger = logging.getLogger("bnf_lab.worker")
+
+STATUS_EVERY_SECONDS = 0.5
+
+
+class StopRequested(Exception):
+    """The run was asked to stop before its first step."""
+
+
+@dataclass
+class Report:
+    """Keeps `status.json` true while a run lives."""
+
+    folder: RunFolder
+    status: RunStatus = field(init=False)
+    durations: list[float] = field(default_factory=list)
+    stop_signalled: bool = False
+    _written: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.status = self.folder.read_status()
+
+    def set(self, **changes: Any) -> None:
+        """Changes the status and writes it at once."""
+        self.status = replace(self.status, heartbeat=time.time(), **changes)
+        self.folder.write_status(self.status)
+        self._written = time.monotonic()
+
+    def is_stopping(self) -> bool:
+        return self.stop_signalled or self.folder.is_stop_requested
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.stop_signalled = True
+
+    def on_phase_progress(self, done: int, total: int) -> None:
+        """Counts items of the present phase; ends the run here if it was asked to stop."""
+        if self.is_stopping():
+            raise StopRequested
+        if done == total or time.monotonic() - self._written > STATUS_EVERY_SECONDS:
+            self.set(phase_done=done, phase_total=total)
+
+    def on_step(self, step: int, seconds: float) -> None:
+        """Counts a step and estimates what is left from the median of the last twenty."""
+        self.durations = [*self.durations[-19:], seconds]
+        median = statistics.median(self.durations)
+        left = median * (self.status.total_steps - step)
+        state = RunState.STOPPING if self.is_stopping() else RunState.TRAINING
+        self.set(state=state, step=step, step_seconds=round(median, 4), seconds_left=round(left, 1))
+
+    def on_notice(self, text: str) -> None:
+        self.set(notice=clipped(text))
+
+
+def run(folder: RunFolder) -> int:
+    """Trains the run in `folder`; returns the exit code: 0 if it finished or was stopped, 1 if it failed."""
+    report = Report(folder)
+    signal.signal(signal.SIGTERM, report.on_signal)
+    signal.signal(signal.SIGINT, report.on_signal)
+    report.set(state=RunState.PREPARING, phase="starting", failure=None, started_at=time.time(), ended_at=None)
+    try:
+        # Imported here: torch takes seconds, and the page should say "preparing" at once.
+        from bnf_lab.training import train  # noqa: PLC0415
+
+        is_complete = train(folder, report)
+    except StopRequested:
+        is_complete = False
+    except TrainingDiverged as error:
+        report.on_notice(str(error))
+        is_complete = False
+    except LabError as error:
+        logger.exception("the run failed")
+        return _fail(report, str(error))
+    except MemoryError:
+        logger.exception("out of memory")
+        return _fail(report, "The memory ran out. Lower 'Responses at once' or 'Longest sequence', then resume.")
+    except Exception as error:  # the process's last catch point: whatever it was, the page must be told
+        logger.exception("the run failed")
+        return _fail(report, _explain(error))
+    state = RunState.FINISHED if is_complete else RunState.STOPPED
+    report.set(state=state, phase="", seconds_left=None, ended_at=time.time())
+    return 0
+
+
+def _explain(error: Exception) -> str:
+    if type(error).__name__ == "OutOfMemoryError":
+        return "The GPU's memory ran out. Lower 'Responses at once' or 'Longest sequence', then resume."
+    if isinstance(error, OSError):
+        return f"The disk or a file refused ({error.strerror or type(error).__name__}). Make room, then resume."
+    return (
+        f"Training broke off unexpectedly ({type(error).__name__}). The run's log has the details; resume or start"
+        " anew."
+    )
+
+
+def _fail(report: Report, text: str) -> int:
+    report.set(state=RunState.FAILED, failure=clipped(text), seconds_left=None, ended_at=time.time())
+    return 1
+
+
+def main(arguments: Sequence[str]) -> int:
+    if len(arguments) != 1 or not Path(arguments[0], "config.json").is_file():
+        print("usage: python -m bnf_lab.worker RUN_DIR (a folder with config.json)", file=sys.stderr)  # noqa: T201
+        return 2
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    if "LOCAL_RANK" not in os.environ:  # without a launcher the Trainer would spread over all GPUs in one process
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
+    folder = RunFolder(Path(arguments[0]).resolve())
+    try:
+        claim_run(folder)
+    except LabError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 2
+    return run(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
