@@ -184,8 +184,8 @@ class JobQueue:
         return locked(self._runs_dir / ".queue.lock")
 
     def _folder(self, run_id: str) -> RunFolder:
-        is_name = Path(run_id).name == run_id and "\0" not in run_id
-        if not is_name or not (self._runs_dir / run_id / "config.json").is_file():
+        # looked up among the names that are there, so that no text can lead out of the folder
+        if run_id not in os.listdir(self._runs_dir) or not (self._runs_dir / run_id / "config.json").is_file():
             raise NotFound(f"Run {shown(run_id)} does not exist. Reload the page and choose one from the list.")
         return RunFolder(self._runs_dir / run_id)
 
