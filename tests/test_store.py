@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -348,6 +349,31 @@ def test_a_reader_does_not_wait_for_a_writer(tmp_path):
         connection.execute("DELETE FROM judgements")
         assert store.count_matching("ada") == 1
     assert store.count_matching("ada") == 0
+    store.close()
+
+
+def test_waiting_writers_leave_room_for_readers(tmp_path, monkeypatch):
+    monkeypatch.setattr("bnf_lab.database.BUSY_SECONDS", 0.3)
+    store, errors, barrier = Store(tmp_path / "lab.sqlite"), [], threading.Barrier(9)
+
+    def write(number):
+        barrier.wait()
+        try:
+            store.save_draft("ada", f"draft {number}", {})
+        except StoreError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    with store._database.writing():
+        barrier.wait()
+        for _ in range(200):
+            store.count_matching("ada")
+        time.sleep(0.5)  # longer than a writer that had used up a connection would wait
+    for thread in threads:
+        thread.join()
+    assert errors == []
     store.close()
 
 
