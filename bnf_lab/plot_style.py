@@ -135,9 +135,10 @@ def add_note(figure: go.Figure, text: str, *, row: int = 1, place: tuple[float, 
         yref=f"y{_axis(row)} domain", y=place[1], yanchor="top" if place[1] > 0.5 else "bottom")
 
 
-def step_figure(y_title: str, height: int = 320) -> go.Figure:
-    """Returns a figure of one panel over steps."""
-    return new_figure(height, xaxis=_STEP_AXIS, yaxis={"title": {"text": y_title}})
+def step_figure(quantity: str, unit: str, height: int = 320) -> go.Figure:
+    """Returns a figure of one panel over steps; the hover box names the unit once, in its title."""
+    figure = new_figure(height, xaxis=_STEP_AXIS, yaxis={"title": {"text": f"{quantity} ({unit})"}})
+    return figure.update_layout(xaxis_unifiedhovertitle_text=f"step %{{x}} ({unit})")
 
 
 def empty_figure(text: str, height: int = 320) -> go.Figure:
@@ -198,7 +199,7 @@ def _axis(row: int) -> str:
     return "" if row == 1 else str(row)
 
 
-_STEP_AXIS = {"title": {"text": "step"}, "rangemode": "tozero"}
+_STEP_AXIS = {"title": {"text": "step"}, "rangemode": "tozero", "unifiedhovertitle": {"text": "step %{x}"}}
 
 
 def _base_layout(height: int) -> dict[str, Any]:
@@ -214,6 +215,7 @@ def _base_layout(height: int) -> dict[str, Any]:
         "font": {"color": NEUTRAL, "size": 12, "family": "system-ui, sans-serif"},
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "bgcolor": CLEAR,
                    "font": {"size": 12}},
+        "modebar": {"bgcolor": CLEAR, "color": NEUTRAL, "activecolor": PREFERRED},
         "hovermode": "x unified", "dragmode": "zoom",
         "hoverlabel": {"bgcolor": "rgba(28,30,36,0.94)", "bordercolor": GRID, "font": {"color": "#F4F4F5"}},
     }

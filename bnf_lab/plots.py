@@ -77,18 +77,18 @@ def likelihood_figure(points: Sequence[MetricPoint]) -> go.Figure:
     probe, train = _split(points)
     if not probe and not train:
         return empty_figure("No measurement yet. The first one comes with the first training step.")
-    figure = step_figure(f"log-likelihood ({NATS})")
+    figure = step_figure("log-likelihood", NATS)
     for verdict, color in VERDICTS:
         field = f"{verdict}_logp"
         add_band(figure, _series(probe, f"{field}_p10", f"{verdict}, 10 %", color, legend=field),
                  _series(probe, f"{field}_p90", f"{verdict}, 90 %", color, legend=field))
     for verdict, color in VERDICTS:
-        add_line(figure, _series(probe, f"{verdict}_logp", verdict, color, NATS))
+        add_line(figure, _series(probe, f"{verdict}_logp", verdict, color))
     for verdict, color in VERDICTS:
-        add_line(figure, _series(probe, f"{verdict}_logp_reference", f"{verdict}, reference", color, NATS,
+        add_line(figure, _series(probe, f"{verdict}_logp_reference", f"{verdict}, reference", color,
                                  dash="dash", width=1.5, has_symbols=False, legend="reference (dashed)"))
     for verdict, color in VERDICTS:
-        add_line(figure, _series(train, f"train_{verdict}_logp", f"{verdict}, training batch", color, NATS,
+        add_line(figure, _series(train, f"train_{verdict}_logp", f"{verdict}, batch", color,
                                  width=1.0, opacity=0.7, has_symbols=False, legend="training batch (thin)"))
     return figure
 
@@ -156,7 +156,7 @@ def training_figure(points: Sequence[MetricPoint]) -> go.Figure:
     for verdict, color in VERDICTS:
         add_line(figure, _series(probe, f"{verdict}_gate", f"{verdict} gate", color, row=3))
     for verdict, color in VERDICTS:
-        add_line(figure, _series(train, f"train_{verdict}_gate", f"{verdict} gate, training batch", color, row=3,
+        add_line(figure, _series(train, f"train_{verdict}_gate", f"{verdict} gate, batch", color, row=3,
                                  width=1.0, opacity=0.7, has_symbols=False, legend="gate, training batch (thin)"))
     figure.update_layout(yaxis2_rangemode="tozero", yaxis3={"range": [-0.04, 1.04], "tickvals": [0, 0.5, 1]})
     return figure
