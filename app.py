@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bnf_lab.lab import Lab, default_data_dir
+from bnf_lab.home import data_home
+from bnf_lab.lab import Lab
 from bnf_lab.ui import prepare_environment
 
 
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--share", action="store_true", help="also open a public gradio.live link")
     parser.add_argument("--data-dir", type=Path, default=None, help="where judgements, runs and models are kept")
     args = parser.parse_args(arguments)
-    data_dir = args.data_dir or default_data_dir()
+    data_dir = args.data_dir or data_home()
     prepare_environment(data_dir)
     from bnf_lab.ui.layout import build_app, launch_settings  # noqa: PLC0415 - gradio reads the environment at import
 

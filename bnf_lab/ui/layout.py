@@ -94,5 +94,6 @@ def launch_settings() -> dict[str, Any]:
         "footer_links": [],
         "theme": build_theme(),
         "css_paths": [ASSETS / "lab.css"],
+        "js": (ASSETS / "keys.js").read_text(encoding="utf-8"),
         "favicon_path": ASSETS / "favicon.svg",
     }

@@ -1,7 +1,7 @@
 """Builds the page's own HTML so that nobody's text can become markup or script.
 
-`gr.HTML` has two traps. `${value}` inserts HTML as it is. A handlebars `{{value}}` is worse: gradio 6.31 pastes its result
-into the source of a JavaScript template literal, so a text such as `${alert(1)}` runs. So every area here
+`gr.HTML` has two traps. `${value}` inserts HTML as it is. A handlebars `{{value}}` is worse: gradio 6.31 pastes its
+result into the source of a JavaScript template literal, so a text such as `${alert(1)}` runs. So every area here
 uses the default `${value}` template, and its value is always made by `fill`, which escapes.
 This room must not know the lab.
 """

@@ -1,0 +1,57 @@
+"""A button that makes a file when it is clicked and hands it to the browser in the same click. Knows no tab.
+
+A plain `gr.DownloadButton` offers the file of the *previous* click, so the visible button makes the file and then
+presses a hidden download button.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from bnf_lab.ui.guard import Lane, listen
+
+
+def build_export(
+    label: str, make: Callable[..., Path], inputs: Sequence[Any], *, name: str, **options: Any
+) -> gr.Button:
+    """Draws the button.
+
+    Args:
+        label: What the button says.
+        make: Handler over `inputs`, token first, that writes the file and returns its path.
+        inputs: Components whose values `make` receives.
+        name: Unique id of the button in the page.
+        options: Passed on to `gr.Button`.
+    """
+    button = gr.Button(label, elem_id=name, **options)
+    hidden = gr.DownloadButton(visible="hidden", elem_id=f"{name}-file")
+
+    def offer(*values: Any) -> str:
+        return str(offered_copy(make(*values)))
+
+    made = listen(button.click, offer, inputs, [hidden], lane=Lane.START, show_progress="minimal",
+                  show_progress_on=[button])
+    # The link gets its address in the browser's next frame; pressing it at once would download the last file.
+    made.success(
+        fn=None, api_visibility="private",
+        js=f"() => setTimeout(() => document.querySelector('#{name}-file').click(), 150)",
+    )
+    return button
+
+
+def offered_copy(path: Path) -> Path:
+    """Puts a copy (a hard link where the disk allows) where gradio may serve it, in a folder nobody can guess."""
+    folder = Path(tempfile.mkdtemp(dir=os.environ.get("GRADIO_TEMP_DIR")))
+    copy = folder / path.name
+    try:
+        os.link(path, copy)
+    except OSError:
+        shutil.copyfile(path, copy)
+    return copy
