@@ -230,8 +230,8 @@ def _solve(
     for index, step in enumerate(template.steps):
         left, right, operation = known[step.left], known[step.right], step.operation
         if index == slip_at and kind == "missed":
-            # A missed step leaves the number it should have changed as it was.
-            result = known[f"s{index + 1}"] = left
+            # A missed step leaves the number it should have changed as it was; missing the last ends on the one before.
+            known[f"s{index + 1}"] = left
             continue
         if index == slip_at and kind == "operation":
             operation = WRONG_OPERATION[operation]

@@ -50,6 +50,12 @@ def _make_careful_arithmetic(_model: Path | None) -> list[dict[str, Any]]:
     return careful_arithmetic.make_rows(300, SEED)
 
 
+def _make_honest_uncertainty(_model: Path | None) -> list[dict[str, Any]]:
+    import honest_uncertainty  # noqa: PLC0415
+
+    return honest_uncertainty.make_rows(SEED)
+
+
 SETS = (
     DemoSet(
         "short_answers",
@@ -67,6 +73,14 @@ SETS = (
         "pairs",
         BY_RULE,
         _make_careful_arithmetic,
+    ),
+    DemoSet(
+        "honest_uncertainty",
+        "Honest uncertainty",
+        "Single answers, no pairs: admitting what cannot be known is preferred, making it up or doubting facts is not.",
+        "unpaired",
+        BY_RULE,
+        _make_honest_uncertainty,
     ),
 )
 

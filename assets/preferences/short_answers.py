@@ -14,7 +14,8 @@ from bnf_lab.models import LoadedModel, load_model
 
 QUESTIONS = Path(__file__).with_name("questions.txt")
 MAX_NEW_TOKENS = 120
-BATCH_SIZE = 24
+BATCH_SIZE = 40
+LEFT_OUT = "- "
 MIN_CHARS, MAX_CHARS = 25, 240
 # A full stop after one of these, or after a single letter or digit, does not end a sentence.
 ABBREVIATIONS = r"(?<!\b[A-Za-z0-9])(?<!\b(?:Mr|Dr|St|vs))(?<!\bMrs)(?<!\be\.g)(?<!\bi\.e)(?<!\betc)"
@@ -25,54 +26,55 @@ BAD_START = re.compile(r"(?i)(sure|certainly|great question|as an ai|i'm |i am |
 def make_rows(model_folder: Path) -> list[dict[str, object]]:
     """Asks every question and keeps the usable answers, in TRL's conversational preference schema.
 
-    Decoding is greedy; other kernels or batch sizes may still round differently, so another machine may write a few
-    other words.
+    A question marked with `LEFT_OUT` is asked too, since a batch's other answers may depend on it by rounding, but its
+    answer is not kept: a person read it and found it wrong or unclear. Decoding is greedy; another machine's kernels
+    may still round differently and so write a few other words.
     """
-    questions = QUESTIONS.read_text(encoding="utf-8").splitlines()
+    lines = QUESTIONS.read_text(encoding="utf-8").splitlines()
     loaded = load_model(model_folder, quantization="none")
     rows: list[dict[str, object]] = []
-    for start in range(0, len(questions), BATCH_SIZE):
-        batch = questions[start : start + BATCH_SIZE]
-        for question, answer in zip(batch, _answer(loaded, batch), strict=True):
-            first = find_first_sentence(answer)
-            if first:
+    for start in range(0, len(lines), BATCH_SIZE):
+        batch = lines[start : start + BATCH_SIZE]
+        for line, answer in zip(batch, _answer(loaded, [text.removeprefix(LEFT_OUT) for text in batch]), strict=True):
+            responses = split_answer(answer)
+            if responses and not line.startswith(LEFT_OUT):
                 rows.append(
                     {
-                        "prompt": [{"role": "user", "content": question}],
-                        "chosen": [{"role": "assistant", "content": first}],
-                        "rejected": [{"role": "assistant", "content": answer}],
+                        "prompt": [{"role": "user", "content": line}],
+                        "chosen": [{"role": "assistant", "content": responses[0]}],
+                        "rejected": [{"role": "assistant", "content": responses[1]}],
                     }
                 )
     return rows
 
 
-def find_first_sentence(answer: str) -> str | None:
-    """Returns the first sentence of a finished answer of several sentences, or None if it does not stand alone.
+def split_answer(answer: str) -> tuple[str, str] | None:
+    """Returns the first sentence and the whole answer up to its last full sentence.
 
-    >>> find_first_sentence("Paris is the capital of France. It lies on the Seine.")
-    'Paris is the capital of France.'
+    None if there are not two sentences, or if the first does not stand alone as an answer.
+
+    >>> split_answer("Paris is the capital of France. It lies on the Seine. Its")
+    ('Paris is the capital of France.', 'Paris is the capital of France. It lies on the Seine.')
     """
     ends = [match.end() for match in SENTENCE_END.finditer(answer)]
-    if len(ends) < 2 or ends[-1] != len(answer):
+    if len(ends) < 2:
         return None
     first = answer[: ends[0]]
     if not MIN_CHARS <= len(first) <= MAX_CHARS or "\n" in first or ":" in first or BAD_START.match(first):
         return None
-    return first
+    return first, answer[: ends[-1]]
 
 
 def _answer(loaded: LoadedModel, questions: Sequence[str]) -> list[str]:
-    """Returns the model's greedy answers; one that did not end by itself comes back empty."""
+    """Returns the model's greedy answers, cut off after `MAX_NEW_TOKENS`."""
     tokenizer = loaded.tokenizer
+    tokenizer.padding_side = "left"  # generation continues from the last position of every row
     chats = [[{"role": "user", "content": question}] for question in questions]
     batch = tokenizer.apply_chat_template(
-        chats, add_generation_prompt=True, padding=True, padding_side="left", return_tensors="pt", return_dict=True
+        chats, add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True
     ).to(loaded.device)
     output = loaded.model.generate(
         **batch, max_new_tokens=MAX_NEW_TOKENS, do_sample=False, pad_token_id=tokenizer.pad_token_id
     )
-    answers = []
-    for tokens in output[:, batch["input_ids"].shape[1] :].tolist():
-        has_ended = tokenizer.eos_token_id in tokens
-        answers.append(tokenizer.decode(tokens, skip_special_tokens=True).strip() if has_ended else "")
-    return answers
+    texts = tokenizer.batch_decode(output[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+    return [text.strip() for text in texts]

@@ -1,0 +1,133 @@
+"""The demo sets: valid rows, right and wrong where they say so, and reproduced by the script beside them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from difflib import SequenceMatcher
+from fractions import Fraction
+from operator import add, mul, sub
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SETS = Path(__file__).resolve().parents[1] / "assets" / "preferences"
+INDEX = json.loads((SETS / "index.json").read_text(encoding="utf-8"))
+NAMES = [entry["name"] for entry in INDEX]
+BY_RULE = ["careful_arithmetic", "honest_uncertainty"]
+EQUATION = re.compile(r"(\d+) ([-+*/]) (\d+) = (\d+)")
+OPERATIONS = {"+": add, "-": sub, "*": mul, "/": Fraction}
+
+# The answer of each kind of word problem from the numbers in its question, in order: written apart from the script.
+ANSWERS = {
+    "boxes of": lambda a, b, c: a * b - c,
+    "in the morning": lambda a, b, c: Fraction(a + b, c),
+    "How much change": lambda a, b, c: c - a * b,
+    "pages are still to be read": lambda a, b, c: c - a * b,
+    "dollars an hour": lambda a, b, c: a * b - c,
+    "twice as many chickens": lambda a, b: a + 2 * a + b,
+    "trays of": lambda a, b, c, d: Fraction(a * b - c, d),
+    "A bus leaves": lambda a, b, c, d: a - b + c - d,
+    "dollars a week": lambda a, b, c, d: a * b + c - d,
+    "A school orders": lambda a, b, c, d: a * c + b * d,
+    "How many kilometres": lambda a, b, c: a * b + c,
+    "A tank holds": lambda a, b, c, d: a - b * c + d,
+    "form teams of": lambda a, b, c: Fraction(a - b, c),
+    "times as many": lambda a, b, c: a + a * b - c,
+    "rows of": lambda a, b, c: a * b + c,
+    "A ticket for": lambda a, b, c, d: a * c + b * d,
+    "equally. Then": lambda a, b, c: Fraction(a, 2) - b + c,
+    "minutes of practice": lambda a, b, c: a * (b + c),
+    "on its shelves": lambda a, b, c, d: a + b - c * d,
+    "into pieces of": lambda a, b, c: Fraction(a, b) - c,
+}
+
+
+def read_rows(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (SETS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def arithmetic() -> Iterator[tuple[str, str, str]]:
+    for row in read_rows("careful_arithmetic"):
+        yield row["prompt"][0]["content"], row["chosen"][0]["content"], row["rejected"][0]["content"]
+
+
+def final_answer(solution: str) -> int:
+    return int(re.fullmatch(r"A: (\d+)", solution.splitlines()[-1]).group(1))
+
+
+def true_answer(question: str) -> Fraction:
+    matching = [solve for words, solve in ANSWERS.items() if words in question]
+    assert len(matching) == 1, question
+    return Fraction(matching[0](*map(int, re.findall(r"\d+", question))))
+
+
+@pytest.mark.parametrize("entry", INDEX, ids=NAMES)
+def test_rows_follow_the_schema_and_the_index(entry):
+    rows = read_rows(entry["name"])
+    responses = ("chosen", "rejected") if entry["kind"] == "pairs" else ("completion",)
+    assert len(rows) == entry["rows"]
+    assert all(entry[key] for key in ("title", "description", "origin"))
+    for row in rows:
+        assert set(row) == {"prompt", *responses, *(() if entry["kind"] == "pairs" else ("label",))}
+        assert [m["role"] for m in row["prompt"]] == ["user"]
+        for key in responses:
+            assert [m["role"] for m in row[key]] == ["assistant"]
+        for message in (m for key in ("prompt", *responses) for m in row[key]):
+            assert set(message) == {"role", "content"}
+            assert message["content"] and message["content"] == message["content"].strip()
+            assert "<|" not in message["content"] and "\N{REPLACEMENT CHARACTER}" not in message["content"]
+        assert isinstance(row.get("label", True), bool)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_question_comes_twice(name):
+    questions = [row["prompt"][0]["content"].casefold() for row in read_rows(name)]
+    assert len(set(questions)) == len(questions)
+
+
+def test_the_index_names_every_file_and_all_are_small():
+    files = list(SETS.glob("*.jsonl"))
+    assert sorted(path.stem for path in files) == sorted(NAMES)
+    assert sum(path.stat().st_size for path in files) < 600_000
+
+
+def test_arithmetic_preferred_is_right_and_dispreferred_is_wrong():
+    for question, preferred, dispreferred in arithmetic():
+        truth = true_answer(question)
+        assert final_answer(preferred) == truth, question
+        assert final_answer(dispreferred) != truth, question
+
+
+def test_arithmetic_preferred_has_only_true_equations_and_the_slip_is_one():
+    for question, preferred, dispreferred in arithmetic():
+        for solution, n_false in ((preferred, {0}), (dispreferred, {0, 1})):
+            equations = EQUATION.findall(solution)
+            wrong = [e for e in equations if OPERATIONS[e[1]](int(e[0]), int(e[2])) != int(e[3])]
+            assert len(wrong) in n_false, question
+            assert final_answer(solution) == int(equations[-1][3]), question
+
+
+def test_arithmetic_pairs_are_nearly_identical():
+    ratios = [SequenceMatcher(None, a, b, autojunk=False).ratio() for _, a, b in arithmetic()]
+    assert min(ratios) > 0.6
+    assert sum(ratios) / len(ratios) > 0.9
+
+
+def test_unpaired_set_is_unbalanced_and_holds_no_pair():
+    labels = [row["label"] for row in read_rows("honest_uncertainty")]
+    assert 150 <= len(labels) <= 200
+    assert 0.55 < sum(labels) / len(labels) < 0.75
+
+
+def test_sets_by_rule_are_reproduced_byte_for_byte(tmp_path):
+    script = [sys.executable, str(SETS / "make_demo_sets.py"), "--out", str(tmp_path)]
+    subprocess.run(script, check=True, capture_output=True)
+    for name in BY_RULE:
+        assert (tmp_path / f"{name}.jsonl").read_bytes() == (SETS / f"{name}.jsonl").read_bytes()
+    remade = json.loads((tmp_path / "index.json").read_text(encoding="utf-8"))
+    assert remade == [entry for entry in INDEX if entry["name"] in BY_RULE]
