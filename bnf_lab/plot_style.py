@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import plotly.graph_objects as go
 
@@ -174,7 +174,7 @@ def add_band(figure: go.Figure, low: Series, high: Series) -> None:
             yaxis=f"y{_axis(series.row)}"))
 
 
-def is_number(value: float | None) -> bool:
+def is_number(value: float | None) -> TypeGuard[float]:
     """True for a measured, finite value; JSON has no other numbers."""
     return value is not None and math.isfinite(value)
 
@@ -191,7 +191,7 @@ def rgba(color: str, alpha: float) -> str:
 
 def _measured(steps: Sequence[int], values: Sequence[float | None]) -> tuple[list[int], list[float]]:
     pairs = [(step, rounded(value)) for step, value in zip(steps, values, strict=True)
-             if value is not None and math.isfinite(value)]
+             if is_number(value)]
     return [step for step, _ in pairs], [value for _, value in pairs]
 
 
@@ -208,7 +208,8 @@ def _base_layout(height: int) -> dict[str, Any]:
         "title": {"standoff": 8, "font": {"size": 12}}, "tickfont": {"size": 11},
     }
     return {
-        "template": go.layout.Template(layout={"xaxis": axis, "yaxis": axis}),
+        "template": go.layout.Template(layout={
+            "xaxis": {**axis, "spikethickness": 1, "spikecolor": NEUTRAL}, "yaxis": axis}),
         "height": height, "autosize": True, "uirevision": UIREVISION,
         "margin": {"l": 56, "r": 12, "t": 8, "b": 44},
         "paper_bgcolor": CLEAR, "plot_bgcolor": CLEAR,

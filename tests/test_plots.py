@@ -325,6 +325,14 @@ def test_certain_tokens_draw_without_a_crash():
     assert list(trace(plots.feedback_map(header, certain), "preferred").y) == [0]
 
 
+def test_a_broken_models_tokens_still_make_readable_json():
+    header, snapshot = tokens([[QUARTER, HALF]], [[HALF, HALF]])
+    broken = replace(snapshot, logps=((math.nan, -math.inf),), weights=((math.nan, 0.0),))
+    sent = plots.feedback_map(header, broken).to_json()
+    points = json.loads(sent, parse_constant=lambda word: pytest.fail(f"{word} in a figure"))["data"][-2]
+    assert points["x"] == [None, 0] and points["y"] == [None, 0]
+
+
 def test_a_run_without_tokens_says_so():
     figure = plots.feedback_map(TokenHeader(()), TokenSnapshot(0, (), (), ()))
     assert not figure.data and figure.layout.annotations
