@@ -199,7 +199,9 @@ def _axis(row: int) -> str:
     return "" if row == 1 else str(row)
 
 
-_STEP_AXIS = {"title": {"text": "step"}, "rangemode": "tozero", "unifiedhovertitle": {"text": "step %{x}"}}
+# No spike line: plotly.js draws a white halo around it on a transparent ground, glaring on a dark page.
+_STEP_AXIS = {
+    "title": {"text": "step"}, "rangemode": "tozero", "unifiedhovertitle": {"text": "step %{x}"}, "showspikes": False}
 
 
 def _base_layout(height: int) -> dict[str, Any]:
@@ -208,8 +210,7 @@ def _base_layout(height: int) -> dict[str, Any]:
         "title": {"standoff": 8, "font": {"size": 12}}, "tickfont": {"size": 11},
     }
     return {
-        "template": go.layout.Template(layout={
-            "xaxis": {**axis, "spikethickness": 1, "spikecolor": NEUTRAL}, "yaxis": axis}),
+        "template": go.layout.Template(layout={"xaxis": axis, "yaxis": axis}),
         "height": height, "autosize": True, "uirevision": UIREVISION,
         "margin": {"l": 56, "r": 12, "t": 8, "b": 44},
         "paper_bgcolor": CLEAR, "plot_bgcolor": CLEAR,
