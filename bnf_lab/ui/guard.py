@@ -115,7 +115,7 @@ def _shown_error(error: Exception) -> gr.Error:
     if isinstance(error, gr.Error):
         return error
     if isinstance(error, LabError):
-        return gr.Error(toast_text(str(error)), title=texts.ERROR_TITLE, duration=12, print_exception=False)
+        return gr.Error(toast_text(str(error)), title=texts.ERROR_TITLE, duration=20, print_exception=False)
     reference = uuid.uuid4().hex[:8]
     logger.error("Unexpected failure, reference %s", reference, exc_info=error)
     return gr.Error(texts.DEFECT.format(reference=reference), title=texts.DEFECT_TITLE, print_exception=False)

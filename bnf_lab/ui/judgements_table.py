@@ -80,7 +80,7 @@ class _Parts:
     back: gr.Button
     forward: gr.Button
     edited_id: gr.State
-    edit_panel: gr.Group
+    edit_panel: gr.Column
     edit_prompt: gr.HTML
     edit_text: gr.Textbox
     save: gr.Button
@@ -129,13 +129,14 @@ def _draw(lab: Lab, session: Session) -> _Parts:
         source = gr.Dropdown(any_source, value=EVERYTHING, show_label=False, container=False, min_width=130)
         collection = gr.Dropdown([("Any collection", EVERYTHING)], value=EVERYTHING, show_label=False, container=False,
                                  min_width=160, elem_id="judgement-collection")
-    with gr.Group(visible=False, elem_id="judgement-edit") as edit_panel:
+    with gr.Column(visible=False, elem_id="judgement-edit", elem_classes="lab-panel") as edit_panel:
         edit_prompt = html_area()
         edit_text = gr.Textbox(label="Answer", lines=4, max_lines=14, max_length=100_000)
-        with gr.Row():
-            cancel = gr.Button("Cancel", size="sm")
+        with gr.Row(elem_classes="lab-actions"):
             save = gr.Button("Save the answer", variant="primary", size="sm")
-    undo = gr.Button(visible=False, size="sm", elem_id="judgement-undo")
+            cancel = gr.Button("Cancel", size="sm")
+    with gr.Row(elem_classes="lab-actions"):
+        undo = gr.Button(visible=False, size="sm", elem_id="judgement-undo")
     rows = html_area(actions="row_action", elem_id="judgement-rows")
     with gr.Row(elem_id="judgement-pager", equal_height=True):
         back = gr.Button("Newer", size="sm", interactive=False, min_width=90, scale=0)
@@ -189,7 +190,7 @@ def _wire_rows(lab: Lab, session: Session, parts: _Parts) -> tuple[Dependency, .
             return unchanged
         judgement = _shown_judgement(lab, owner, judgement_id, Filters.checked(values))
         prompt = fill('<div class="lab-quoted"><span>Prompt</span>{}</div>', judgement.prompt_text[:2000])
-        return (judgement_id, gr.Group(visible=True), prompt, judgement.response, *unchanged[4:])
+        return (judgement_id, gr.Column(visible=True), prompt, judgement.response, *unchanged[4:])
 
     def save(token: str, judgement_id: str, text: str) -> Any:
         owner = lab.owner_of(token)
@@ -198,7 +199,7 @@ def _wire_rows(lab: Lab, session: Session, parts: _Parts) -> tuple[Dependency, .
         return close()
 
     def close() -> Any:
-        return "", gr.Group(visible=False), "", ""
+        return "", gr.Column(visible=False), "", ""
 
     acted = listen(parts.rows.row_action, act, [session.token, *parts.filters], (*panel, parts.deleted, parts.undo))
     saved = listen(parts.save.click, save, [session.token, parts.edited_id, parts.edit_text], panel)
@@ -276,19 +277,18 @@ def _rows(found: Sequence[StoredJudgement]) -> Any:
 
 def _row(stored: StoredJudgement) -> Any:
     judgement = stored.judgement
-    pair = " · pair" if judgement.pair_id else ""
     weight = f" · weight {judgement.weight:g}" if judgement.weight != 1 else ""
     return fill(
         '<article class="lab-row {verdict}"><div class="lab-row-text">'
         '<p class="lab-row-prompt">{prompt}</p>{response}'
-        '<p class="lab-small"><b class="lab-chip {verdict}">{verdict}</b> {collection} · {source}{extra}</p></div>'
+        '<p class="lab-small"><b class="lab-chip {verdict}">{verdict}</b> {collection} · {source}{weight}</p></div>'
         '<div class="lab-row-buttons">'
         '<button type="button" data-act="{other}" data-id="{id}" title="Make it {other}">Flip</button>'
         '<button type="button" data-act="edit" data-id="{id}">Edit</button>'
         '<button type="button" data-act="delete" data-id="{id}">Delete</button></div></article>',
         verdict=judgement.verdict, other=judgement.verdict.flipped, prompt=_short(judgement.prompt_text, 160),
         response=_response(judgement.response), collection=_short(stored.collection, 60), source=judgement.source,
-        extra=pair + weight, id=judgement.id,
+        weight=weight, id=judgement.id,
     )
 
 

@@ -100,9 +100,8 @@ def _draw() -> _Desk:
         n = gr.Radio([2, 3, 4], value=2, label="Answers", min_width=160, elem_id="mark-n")
         temperature = gr.Slider(0.1, 2.0, value=0.9, step=0.05, label="Temperature", min_width=220,
                                 info="Higher: the answers differ more.")
-        with gr.Accordion("Model and length", open=False, elem_id="mark-more"):
-            model = gr.Dropdown([("SmolLM2-135M-Instruct", "embedded")], value="embedded", label="Model")
-            length = gr.Slider(16, 512, value=160, step=16, label="Longest answer (tokens)")
+        length = gr.Slider(16, 512, value=160, step=16, label="Longest answer", min_width=220, info="In tokens.")
+        model = gr.Dropdown([("SmolLM2-135M-Instruct", "embedded")], value="embedded", label="Model", min_width=200)
     with gr.Row(elem_id="mark-actions", equal_height=True):
         write = gr.Button("Write answers", variant="primary", elem_id="mark-write", min_width=150, scale=0)
         stop = gr.Button("Stop", visible=False, elem_id="mark-stop", min_width=90, scale=0)

@@ -31,7 +31,7 @@ def build(lab: Lab, session: Session) -> PreferencesTab:
         summary = html_area(elem_id="preferences-counts")
         train = gr.Button(texts.TO_TRAIN, variant="primary", interactive=False, scale=0, min_width=150,
                           elem_id="to-train")
-    with gr.Tabs(elem_classes="lab-sections"):
+    with gr.Tabs(elem_classes="lab-sections", overflow_behavior="wrap"):
         with gr.Tab(texts.SECTION_UPLOAD, id="upload"):
             uploads = upload.build(lab, session)
         with gr.Tab(texts.SECTION_DEMO, id="demo"):

@@ -67,12 +67,12 @@ class UploadSection:
 class _Panels:
     pending: gr.State
     report: gr.HTML
-    column_panel: gr.Group
+    column_panel: gr.Column
     samples: gr.HTML
     kind: gr.Radio
     parts: tuple[gr.Dropdown, ...]
     map_button: gr.Button
-    rating_panel: gr.Group
+    rating_panel: gr.Column
     threshold: gr.Slider
     split: gr.HTML
     histogram: gr.Plot
@@ -116,12 +116,15 @@ def build(lab: Lab, session: Session) -> UploadSection:
     uploaded = listen(file.upload, read_file, [session.token, file], panels.drawn, **busy)
     listen(file.clear, lambda token: _closed(panels, ""), [session.token], panels.drawn)
     fetched = listen(fetch.click, read_hub, [session.token, dataset_id, config, part], panels.drawn, **busy)
-    return UploadSection(changes=(uploaded, fetched, *_wire_panels(lab, session, panels, busy)))
+    chosen = _wire_panels(lab, session, panels, busy)
+    for failed in (uploaded, fetched):
+        listen(failed.failure, lambda token: _closed(panels, ""), [session.token], panels.drawn)
+    return UploadSection(changes=(uploaded, fetched, *chosen))
 
 
 def _draw_panels() -> _Panels:
     report = html_area(elem_id="upload-report")
-    with gr.Group(visible=False, elem_id="upload-columns", elem_classes="lab-panel") as column_panel:
+    with gr.Column(visible=False, elem_id="upload-columns", elem_classes="lab-panel") as column_panel:
         html_area(fill("<h4>{}</h4><p>{}</p>", texts.COLUMNS_TITLE, texts.COLUMNS_HELP))
         samples = html_area()
         kind = gr.Radio([(texts.KINDS[k], k) for k in MAPPED_PARTS], value="pairs", label="Each row is",
@@ -132,13 +135,13 @@ def _draw_panels() -> _Panels:
                             elem_id=f"upload-part-{part}")
                 for part in PARTS
             )
-        map_button = gr.Button("Import with these columns", variant="primary", elem_id="upload-map")
-    with gr.Group(visible=False, elem_id="upload-ratings", elem_classes="lab-panel") as rating_panel:
+        map_button = gr.Button("Import with these columns", variant="primary", elem_id="upload-map", size="md")
+    with gr.Column(visible=False, elem_id="upload-ratings", elem_classes="lab-panel") as rating_panel:
         html_area(fill("<h4>{}</h4><p>{}</p>", texts.RATINGS_TITLE, texts.RATINGS_HELP))
         threshold = gr.Slider(0, 1, value=0.5, label="Preferred from", elem_id="upload-threshold")
         split = html_area(elem_id="upload-split")
         histogram = gr.Plot(show_label=False, container=False)
-        store_button = gr.Button("Store these judgements", variant="primary", elem_id="upload-store")
+        store_button = gr.Button("Store these judgements", variant="primary", elem_id="upload-store", size="md")
     return _Panels(gr.State(None), report, column_panel, samples, kind, parts, map_button, rating_panel, threshold,
                    split, histogram, store_button)
 
@@ -204,20 +207,20 @@ def _read(lab: Lab, owner: str, pending: Pending, threshold: float | None) -> Im
 
 def _closed(panels: _Panels, report: Any) -> tuple[Any, ...]:
     parts = (gr.skip(),) * len(panels.parts)
-    return (None, report, gr.Group(visible=False), gr.skip(), *parts, gr.Group(visible=False), *(gr.skip(),) * 3)
+    return (None, report, gr.Column(visible=False), gr.skip(), *parts, gr.Column(visible=False), *(gr.skip(),) * 3)
 
 
 def _ask_for_columns(panels: _Panels, pending: Pending, report: ImportReport) -> tuple[Any, ...]:
     choices = [("(none)", NO_COLUMN), *((name, name) for name in report.columns)]
     parts = [gr.Dropdown(choices, value=NO_COLUMN) for _ in panels.parts]
-    return (pending, draw_report(report, is_stored=False), gr.Group(visible=True), draw_samples(report), *parts,
-            gr.Group(visible=False), *(gr.skip(),) * 3)
+    return (pending, draw_report(report, is_stored=False), gr.Column(visible=True), draw_samples(report), *parts,
+            gr.Column(visible=False), *(gr.skip(),) * 3)
 
 
 def _ask_for_threshold(panels: _Panels, pending: Pending, report: ImportReport) -> tuple[Any, ...]:
     low, high, level = min(report.ratings), max(report.ratings), report.threshold
     step = 1 if all(rating == int(rating) for rating in report.ratings) else (high - low) / 100 or 1
     parts = (gr.skip(),) * len(panels.parts)
-    return (pending, draw_report(report, is_stored=False), gr.Group(visible=False), gr.skip(), *parts,
-            gr.Group(visible=True), gr.Slider(low, high, value=level, step=step),
+    return (pending, draw_report(report, is_stored=False), gr.Column(visible=False), gr.skip(), *parts,
+            gr.Column(visible=True), gr.Slider(low, high, value=level, step=step),
             draw_split(report.ratings, level), rating_histogram(report.ratings, level))
