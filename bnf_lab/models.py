@@ -7,7 +7,6 @@ models to the disk first). This room must not know runs, judgements or pages.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,13 +27,13 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from bnf_lab.adapter_files import check_adapter
 from bnf_lab.errors import AdapterRefused, ModelUnavailable, shown
 
 logger = logging.getLogger(__name__)
 
 ATTENTION_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "c_attn", "query_key_value", "dense")
 MLP_LAYERS = ("gate_proj", "up_proj", "down_proj", "gate_up_proj", "fc1", "fc2", "c_fc", "c_proj")
-MAX_LORA_RANK = 256
 
 
 @dataclass(frozen=True)
@@ -210,9 +209,11 @@ def load_adapter(loaded: LoadedModel, path: Path, name: str, *, trainable: bool 
     """Adds a saved adapter under `name` and makes it the active one.
 
     Raises:
-        AdapterRefused: If `check_adapter` refuses the folder.
+        AdapterRefused: If `check_adapter` refuses the folder or its tensors do not fit the model's layers.
     """
-    check_adapter(path)
+    problem = _fit_problem(loaded, check_adapter(path))
+    if problem:
+        raise AdapterRefused(f"The adapter is refused: {problem} It was made for another model.")
     if isinstance(loaded.model, PeftModel):
         loaded.model.load_adapter(path, adapter_name=name, is_trainable=trainable, torch_device=str(loaded.device))
         loaded.model.set_adapter(name, inference_mode=not trainable)
@@ -220,48 +221,30 @@ def load_adapter(loaded: LoadedModel, path: Path, name: str, *, trainable: bool 
     return _with(loaded, PeftModel.from_pretrained(loaded.model, path, adapter_name=name, is_trainable=trainable))
 
 
-def check_adapter(path: Path) -> None:
-    """Refuses an adapter folder that is not a plain LoRA in safetensors, before peft reads any of it.
-
-    A regular expression in `target_modules` can hang peft for minutes, and an adapter without LoRA tensors loads
-    without an error, so both are checked here.
-
-    Raises:
-        AdapterRefused: Naming what was found and what is accepted.
-    """
-    try:
-        config = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))
-        with open(path / "adapter_model.safetensors", "rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(size, 10_000_000)))
-    except (OSError, ValueError) as error:
-        raise AdapterRefused(
-            "The adapter cannot be read. It needs adapter_config.json and adapter_model.safetensors as PEFT writes."
-        ) from error
-    problem = _adapter_problem(config, header)
-    if problem:
-        raise AdapterRefused(f"The adapter is refused: {problem}")
+def use_adapter(loaded: LoadedModel, name: str) -> None:
+    """Makes a loaded adapter the active one, frozen."""
+    loaded.model.set_adapter(name, inference_mode=True)
 
 
-def _adapter_problem(config: Any, header: Any) -> str | None:
-    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
-        return "its peft_type is not LORA. Only LoRA adapters are accepted."
-    targets = config.get("target_modules")
-    if not isinstance(targets, list) or not all(isinstance(t, str) and _is_plain_name(t) for t in targets):
-        return "target_modules is not a list of plain layer names. Patterns are not accepted."
-    for key in ("layers_pattern", "modules_to_save", "auto_mapping", "rank_pattern", "alpha_pattern"):
-        if config.get(key):
-            return f"{key} is set. Only plain LoRA adapters are accepted."
-    rank = config.get("r")
-    if not isinstance(rank, int) or isinstance(rank, bool) or not 1 <= rank <= MAX_LORA_RANK:
-        return f"its rank is {shown(rank)}; 1 to {MAX_LORA_RANK} is accepted."
-    if not isinstance(header, dict) or not any(".lora_A." in name for name in header):
-        return "it holds no LoRA tensors."
+def delete_adapter(loaded: LoadedModel, name: str) -> None:
+    """Frees one of several loaded adapters."""
+    loaded.model.delete_adapter(name)
+
+
+def _fit_problem(loaded: LoadedModel, header: dict[str, Any]) -> str | None:
+    """Peft loads what fits and leaves the rest at random or zero, so every tensor is matched with its layer first."""
+    layers = dict(loaded.causal.named_modules())
+    for name, tensor in header.items():
+        layer_name, _, part = name.removeprefix("base_model.model.").partition(".lora_")
+        layer = layers.get(layer_name)
+        if name == "__metadata__":
+            continue
+        if part not in ("A.weight", "B.weight") or not hasattr(layer, "in_features"):
+            return f"tensor {shown(name)} belongs to no linear layer of this model."
+        found, wanted = tensor["shape"], layer.in_features if part[0] == "A" else layer.out_features
+        if len(found) != 2 or found[1 if part[0] == "A" else 0] != wanted:
+            return f"tensor {shown(name)} has shape {shown(found)}, the layer needs {wanted} features."
     return None
-
-
-def _is_plain_name(text: str) -> bool:
-    return 0 < len(text) <= 200 and all(part.isidentifier() or part.isdigit() for part in text.split("."))
 
 
 def merge_adapter(loaded: LoadedModel) -> LoadedModel:
