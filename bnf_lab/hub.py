@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from fsspec import AbstractFileSystem
@@ -152,8 +153,8 @@ def _read_shards(
     for shard in shards:
         if stop is not None and at >= stop:
             return
-        table = ParquetTable(lambda shard=shard: source.open(shard, "rb"), label, limits,
-                             (first - at, None if stop is None else stop - at))
+        wanted = (first - at, None if stop is None else stop - at)
+        table = ParquetTable(partial(source.open, shard, "rb"), label, limits, wanted)
         for row in table:
             n_rows += 1
             if n_rows > limits.rows:

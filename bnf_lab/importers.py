@@ -18,9 +18,16 @@ from bnf_lab.errors import ImportRefused, LabError, clipped, shown
 from bnf_lab.hub import open_hub_table
 from bnf_lab.preferences import Judgement, Message, Source, Verdict, build_pair, group_units
 from bnf_lab.readers import Draft
-from bnf_lab.reports import CountTokens, ImportReport, build_warnings, decide, default_threshold
+from bnf_lab.reports import (
+    CountTokens,
+    ImportReport,
+    build_warnings,
+    decide,
+    default_threshold,
+    warn_of_common_beginnings,
+)
 from bnf_lab.rows import Limits, Refusal, RowProblem, Table, build_refusal, file_label
-from bnf_lab.schemas import ColumnMapping, Schema, Survey, map_columns, recognise, survey
+from bnf_lab.schemas import IMPLICIT_PROMPT, ColumnMapping, Schema, Survey, map_columns, recognise, survey
 from bnf_lab.tables import open_table
 
 __all__ = [
@@ -106,6 +113,8 @@ def _import(job: _Job) -> ImportReport:
     taken = [decide(row, draft, threshold) for row, draft in drafts.read]
     judgements = tuple(j for row in taken for j in _judge(row.prompt, row.answers, job.source))
     warnings = build_warnings(taken, drafts.kinds, judgements, job.count_tokens, job.max_tokens)
+    if schema.name == IMPLICIT_PROMPT:
+        warnings = (*warn_of_common_beginnings(taken), *warnings)
     return ImportReport(
         job.label, schema.name, seen.n_rows, len(taken), judgements, tuple(drafts.refused), warnings, seen.columns,
         seen.sample_rows, ratings=ratings, threshold=threshold)
@@ -114,10 +123,12 @@ def _import(job: _Job) -> ImportReport:
 def _ask_for_mapping(job: _Job, seen: Survey) -> ImportReport:
     refused = tuple(row for row in job.table if isinstance(row, Refusal))
     found = ", ".join(shown(name, 30) for name in seen.columns[:6])
-    warning = (f"{job.label}: the columns are not recognised (found {found or 'none'}). Accepted are for example "
-               "prompt, "
-               "chosen, rejected or prompt, completion, label or prompt, completion, rating. Say which column is "
-               "which.")
+    warning = (f"{job.label}: the columns are not recognised (found {found}). Accepted are for example prompt, chosen, "
+               "rejected or prompt, completion, label or prompt, completion, rating. Say which column is which; if"
+               " these "
+               "are no names, add a first line that names the columns.")
+    if not seen.columns:
+        warning = f"{job.label}: no row could be read; the refused rows say why."
     return ImportReport(
         job.label, None, seen.n_rows, 0, (), refused, (clipped(warning),), seen.columns, seen.sample_rows,
         needs_mapping=bool(seen.columns))

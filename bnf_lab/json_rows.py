@@ -217,9 +217,12 @@ def _read_outer_object(
 ) -> _Elements | _Columns:
     lists = {name: inner for name, m in members.items() if (inner := _inner(data, m, label, limits)) is not None}
     shapes = {tuple(m.key for m in inner) for inner in lists.values()}
-    if len(lists) == len(members) >= 2 and len(shapes) == 1 and not any(_holds(data, i, True) for i in lists.values()):
+    firsts = {name: data[inner[0].start : inner[0].end].strip(_BLANK) for name, inner in lists.items() if inner}
+    objects = [name for name, first in firsts.items() if first.startswith(b"{")]
+    is_table = len(members) >= 2 or not any(lists.values())
+    if is_table and len(lists) == len(members) and len(shapes) == 1 and not objects:
         return _Columns(data, lists, limits)
-    tables = {name: inner for name, inner in lists.items() if _holds(data, inner, False)}
+    tables = {name: lists[name] for name in objects if b'"role"' not in firsts[name] and b'"from"' not in firsts[name]}
     if len(tables) > 1:
         raise ImportRefused(f"{label}: it holds several lists of rows "
                             f"({', '.join(shown(n, 30) for n in islice(tables, 6))})."
@@ -263,11 +266,3 @@ def _inner(data: bytes, member: _Member, label: str, limits: Limits) -> list[_Me
     is_numbered = all((m.key or b"")[1:-1].isdigit() for m in inner)
     return inner if data[start : start + 1] == b"[" or (inner and is_numbered) else None
 
-
-def _holds(data: bytes, inner: list[_Member], messages: bool) -> bool:
-    """Tells whether a list's first element is an object: a message of a conversation, or else a row."""
-    if not inner:
-        return False
-    first = data[inner[0].start : inner[0].end].strip(_BLANK)
-    is_message = b'"role"' in first or b'"from"' in first
-    return first.startswith(b"{") and is_message == messages

@@ -18,7 +18,7 @@ from bnf_lab.errors import ImportRefused, shown
 from bnf_lab.rows import Limits, Refusal, Row, megabytes, too_many_rows
 
 _BATCH_ROWS = 256
-_MAX_VALUES = 20_000_000
+_MAX_VALUES = 5_000_000
 
 
 class ParquetTable:
@@ -43,16 +43,19 @@ class ParquetTable:
     ) -> None:
         self._open, self._label, self._limits = open_file, label, limits
         with self._open() as file:
-            source = self._read(lambda: pq.ParquetFile(file))
-            self.n_rows = source.metadata.num_rows
-            self._start, stop = max(0, part[0]), self.n_rows if part[1] is None else part[1]
-            self._stop = max(self._start, min(stop, self.n_rows))
-            self.n_bytes = 0
-            self._columns = self._usable_columns(source.schema_arrow)
-            self._groups, self._skip = self._choose_groups(source.metadata)
-            self._check_sizes(source)
-            leaves = (source.metadata.schema.column(i) for i in range(source.metadata.num_columns))
-            self._texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+            self._read(lambda: self._inspect(pq.ParquetFile(file), part))
+
+    def _inspect(self, source: pq.ParquetFile, part: tuple[int, int | None]) -> None:
+        """Decides from the file's summary what to decode, and whether to."""
+        self.n_rows = source.metadata.num_rows
+        self._start, stop = max(0, part[0]), self.n_rows if part[1] is None else part[1]
+        self._stop = max(self._start, min(stop, self.n_rows))
+        self.n_bytes = 0
+        self._columns = self._usable_columns(source.schema_arrow)
+        self._groups, self._skip = self._choose_groups(source.metadata)
+        self._check_sizes(source)
+        leaves = (source.metadata.schema.column(i) for i in range(source.metadata.num_columns))
+        self._texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
 
     def _usable_columns(self, schema: pa.Schema) -> list[str]:
         names = schema.names
@@ -76,7 +79,8 @@ class ParquetTable:
         """Returns the row groups that hold the wanted rows, and how many of their rows come before the first one."""
         if self._stop - self._start > self._limits.rows:
             raise ImportRefused(too_many_rows(self._label, self._limits))
-        groups, at, skip = [], 0, 0
+        groups: list[int] = []
+        at = skip = 0
         for index in range(metadata.num_row_groups):
             n_rows = metadata.row_group(index).num_rows
             if at < self._stop and at + n_rows > self._start:
@@ -91,7 +95,8 @@ class ParquetTable:
             group = source.metadata.row_group(index)
             for position in range(group.num_columns):
                 chunk = group.column(position)
-                if chunk.path_in_schema.split(".")[0] in self._columns:
+                path = chunk.path_in_schema
+                if any(path == name or path.startswith(f"{name}.") for name in self._columns):
                     n_values += chunk.num_values
                     n_bytes += chunk.total_uncompressed_size
         if n_bytes > self._limits.inflated_bytes:
@@ -112,7 +117,7 @@ class ParquetTable:
             source = self._read(lambda: pq.ParquetFile(file, read_dictionary=self._texts))
             batches = source.iter_batches(
                 _BATCH_ROWS, row_groups=self._groups, columns=self._columns, use_threads=False)
-            while (batch := self._read(lambda: next(batches, None))) is not None:
+            while (batch := self._read(lambda: _next_checked(batches))) is not None:
                 self.n_bytes += sum(_size(column) for column in batch.columns)
                 if self.n_bytes > self._limits.inflated_bytes:
                     raise ImportRefused(self.too_large(self.n_bytes))
@@ -133,10 +138,18 @@ class ParquetTable:
                                 "damaged. Export it again, or use JSON lines.") from error
 
 
+def _next_checked(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
+    """Returns the next batch; a damaged file may decode to indices that point outside its dictionary."""
+    batch = next(batches, None)
+    if batch is not None:
+        batch.validate(full=True)
+    return batch
+
+
 def _is_text(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         return _is_text(kind.value_type)
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _is_scalar(kind: pa.DataType) -> bool:
@@ -145,7 +158,7 @@ def _is_scalar(kind: pa.DataType) -> bool:
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
 def _is_conversation(kind: pa.DataType) -> bool:

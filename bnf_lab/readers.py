@@ -130,7 +130,7 @@ def _read_prompt(values: Mapping[str, Any], columns: Columns, field_chars: int) 
     value, column = values.get(columns.prompt), columns.prompt
     if isinstance(value, list):
         messages = read_messages(value, column, field_chars)
-    elif is_transcript(value) and value.rstrip().endswith("\n\nAssistant:"):
+    elif isinstance(value, str) and is_transcript(value) and value.rstrip().endswith("\n\nAssistant:"):
         messages = read_transcript(value, column, field_chars)
     else:
         text = read_text(value, column, field_chars)
@@ -175,8 +175,10 @@ def _join(given: tuple[Message, ...], before: tuple[Message, ...], column: str) 
 
 def _split_common(preferred: str, dispreferred: str, first: str, second: str) -> tuple[tuple[Message, ...], str, str]:
     """Cuts off what both texts begin with, up to a word's end, as the prompt."""
-    length = next((i for i, (a, b) in enumerate(zip(preferred, dispreferred, strict=False)) if a != b),
-                  min(len(preferred), len(dispreferred)))
+    length = next((i for i, (a, b) in enumerate(zip(preferred, dispreferred, strict=False)) if a != b), None)
+    if length is None:
+        raise RowProblem("one answer is only the beginning of the other. Add a 'prompt' column, or delete the row.",
+                         first if len(preferred) < len(dispreferred) else second)
     while length and not preferred[length - 1].isspace():
         length -= 1
     prompt, rest, other = preferred[:length].strip(), preferred[length:].strip(), dispreferred[length:].strip()
@@ -184,8 +186,10 @@ def _split_common(preferred: str, dispreferred: str, first: str, second: str) ->
         raise RowProblem(f"there is no prompt: {shown(first, 40)} and {shown(second, 40)} do not begin alike. Add a "
                          "'prompt' column, or delete the row.", second)
     if not rest or not other:
-        raise RowProblem("one answer is only the beginning of the other. Add a 'prompt' column, or delete the row.",
-                         second if not other else first, "empty")
+        raise RowProblem(
+            "nothing is left of it after what both answers begin with. Add a 'prompt' column, or delete the "
+        )
+                         "row.", first if not rest else second, "empty")
     return (Message("user", prompt),), rest, other
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from bnf_lab.errors import clipped
+from bnf_lab.errors import clipped, shown
 from bnf_lab.preferences import Judgement, Message, Verdict
 from bnf_lab.readers import Draft
 from bnf_lab.rows import Refusal
@@ -116,6 +116,14 @@ def build_warnings(
         _truncation(judgements, count_tokens, max_tokens),
     )
     return tuple(clipped(text) for text in found if text)
+
+
+def warn_of_common_beginnings(taken: Sequence[Taken]) -> tuple[str, ...]:
+    """Says what was taken for the prompts where a table of plain texts has none of its own."""
+    if not taken:
+        return ()
+    return (f"no prompt column: what both answers begin with was taken as the prompt, in row {taken[0].row} for example "
+            f"{shown(taken[0].prompt[-1].content, 80)}. If that is only chance, add a 'prompt' column.",)
 
 
 def list_rows(rows: Iterable[int], shown_rows: int = 8) -> str:

@@ -1,7 +1,7 @@
 r"""Which schema a table has. Standard library.
 
 A schema is recognised by content over all rows: the one whose contents most rows have, then the one whose columns
-most rows have. Knows rows; this room must not know files, formats or reports.
+most rows have, then the one with more parts. Knows rows; this room must not know files, formats or reports.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ _FLAG = ("true or false", "number", "text")
 _ASKED = ("prompt", "instruction", "question", "query")
 _ANSWERED = ("completion", "response", "answer", "output")
 _CONVERSATION = ("conversations", "messages", "conversation")
+IMPLICIT_PROMPT = "TRL preference, implicit prompt"
 _N_SAMPLES = 5
 _SAMPLE_CHARS = 200
 _MAX_COLUMNS_SHOWN = 200
@@ -41,7 +42,7 @@ class Schema:
 
 @dataclass(frozen=True)
 class _Layout:
-    """What a schema looks like: for each part the accepted columns and shapes, and columns that must be absent."""
+    """What a schema looks like: for each part the accepted columns and shapes; `absent` columns must be empty."""
 
     name: str
     read: Reader
@@ -66,17 +67,17 @@ _LAYOUTS = (
             {"prompt": (("instruction",), _TEXT), "response": (_ANSWERED, _TEXT), "label": (("kto_tag",), _FLAG)},
             optional=_ALPACA),
     _Layout("Anthropic HH transcripts", read_pair, _pair("transcript")),
-    _Layout("TRL preference, conversational", read_pair,
-            {"prompt": (("prompt",), ("list", *_TEXT)), **_pair(*_SPOKEN)}, optional=_SYSTEM),
     _Layout("TRL preference", read_pair,
             {"prompt": (_ASKED, ("list", *_TEXT)), **_pair(*_TEXT)}, optional=_SYSTEM),
+    _Layout("TRL preference, conversational", read_pair,
+            {"prompt": (_ASKED, ("list", *_TEXT)), **_pair(*_SPOKEN)}, optional=_SYSTEM),
+    _Layout(IMPLICIT_PROMPT, read_pair, _pair(*_TEXT), (*_ASKED, *_CONVERSATION)),
     _Layout("TRL preference, implicit prompt, conversational", read_pair, _pair("list"), (*_ASKED, *_CONVERSATION)),
-    _Layout("TRL preference, implicit prompt", read_pair, _pair(*_TEXT), (*_ASKED, *_CONVERSATION)),
-    _Layout("TRL unpaired preference, conversational", read_labelled,
-            {"prompt": (("prompt",), ("list", *_TEXT)), "response": (_ANSWERED, _SPOKEN), "label": (("label",), _FLAG)},
-            optional=_SYSTEM),
     _Layout("TRL unpaired preference", read_labelled,
             {"prompt": (_ASKED, ("list", *_TEXT)), "response": (_ANSWERED, _TEXT), "label": (("label",), _FLAG)},
+            optional=_SYSTEM),
+    _Layout("TRL unpaired preference, conversational", read_labelled,
+            {"prompt": (_ASKED, ("list", *_TEXT)), "response": (_ANSWERED, _SPOKEN), "label": (("label",), _FLAG)},
             optional=_SYSTEM),
     _Layout("ratings", read_rated,
             {"prompt": (_ASKED, ("list", *_TEXT)), "response": (_ANSWERED, (*_TEXT, *_SPOKEN)),
@@ -132,7 +133,7 @@ def survey(rows: Iterable[Row | Refusal]) -> Survey:
         columns.update((name, None) for name in row.values if name in _KNOWN or len(columns) < _MAX_COLUMNS_SHOWN)
         if len(samples) < _N_SAMPLES:
             samples.append({name: _sample(value) for name, value in list(row.values.items())[:_MAX_COLUMNS_SHOWN]})
-        shapes[frozenset((name, _shape(row.values[name])) for name in _KNOWN if name in row.values)] += 1
+        shapes[frozenset((name, _shape(value)) for name, value in row.values.items() if name in _KNOWN)] += 1
     return Survey(tuple(columns), tuple(samples), shapes, n_rows)
 
 
@@ -153,15 +154,17 @@ def _sample(value: Any) -> str:
 
 def recognise(seen: Survey) -> Schema | None:
     """Returns the schema that fits most rows, or None if no row has the columns of any."""
-    best, best_score = None, (0, 0)
+    filled = {name for shapes in seen.shapes for name, kind in shapes if kind != "nothing"}
+    best, best_score = None, (0, 0, 0)
     for layout in _LAYOUTS:
         columns = _columns(layout, seen.columns)
-        if columns is None:
+        if columns is None or not filled.isdisjoint(layout.absent):
             continue
         n_fit = sum(n for shapes, n in seen.shapes.items() if _fits(layout, columns, dict(shapes)))
         n_named = sum(n for shapes, n in seen.shapes.items() if _is_named(layout, columns, dict(shapes)))
-        if (n_fit, n_named) > best_score:
-            best, best_score = Schema(layout.name, columns, layout.read), (n_fit, n_named)
+        score = (n_fit, n_named, len(layout.parts))
+        if n_named and score > best_score:
+            best, best_score = Schema(layout.name, columns, layout.read), score
     return best
 
 
@@ -175,13 +178,11 @@ def _columns(layout: _Layout, present: tuple[str, ...]) -> Columns | None:
 
 
 def _fits(layout: _Layout, columns: Columns, shapes: Mapping[str, str]) -> bool:
-    has_contents = all(shapes.get(getattr(columns, part)) in kinds for part, (_, kinds) in layout.parts.items())
-    return has_contents and not any(shapes.get(name, "nothing") != "nothing" for name in layout.absent)
+    return all(shapes.get(getattr(columns, part)) in kinds for part, (_, kinds) in layout.parts.items())
 
 
 def _is_named(layout: _Layout, columns: Columns, shapes: Mapping[str, str]) -> bool:
-    has_columns = all(getattr(columns, part) in shapes for part in layout.parts)
-    return has_columns and not any(name in shapes for name in layout.absent)
+    return all(getattr(columns, part) in shapes for part in layout.parts)
 
 
 def map_columns(mapping: ColumnMapping, present: tuple[str, ...], label: str) -> Schema:

@@ -163,6 +163,8 @@ def _is_json_lines(head: bytes, label: str) -> bool:
     lines = [line.strip() for line in head.split(b"\n")[:50]]
     lines = [line for line in lines if line]
     n_objects = sum(line.startswith(b"{") and line.endswith(b"}") for line in lines)
+    if len(lines) < 2:
+        return False
     if ".jsonl" in label.lower() and any(line.startswith(b"{") for line in lines):
         return not (lines[0].startswith(b"[") or lines[0].endswith((b"{", b"[", b",")))
-    return len(lines) > 1 and 2 * n_objects >= len(lines)
+    return 2 * n_objects >= len(lines)

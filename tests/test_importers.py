@@ -1,0 +1,307 @@
+"""From a file to judgements and a report: every schema, every refusal, every warning, and files nobody meant."""
+
+import gzip
+import io
+import json
+import random
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bnf_lab.errors import ImportRefused, LabError
+from bnf_lab.importers import ColumnMapping, Limits, import_file, write_trl_rows
+from bnf_lab.preferences import Judgement, Message, Source, Verdict, build_pair
+
+HUMAN, GPT = {"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}
+USER = {"role": "user", "content": "Hi"}
+REPLY, WORSE = ({"role": "assistant", "content": text} for text in ("Hello", "What"))
+HH = "\n\nHuman: Hi\n\nAssistant: Yes?\n\nHuman: Why\n\nAssistant:"
+
+
+@pytest.fixture
+def take(tmp_path):
+    def take(*records, name="pairs.jsonl", **options):
+        lines = [r if isinstance(r, str) else json.dumps(r) for r in records]
+        (tmp_path / "upload").write_text("\n".join(lines), encoding="utf-8")
+        return import_file(tmp_path / "upload", name=name, **options)
+
+    return take
+
+
+def said(judgement):
+    return [(m.role, m.content) for m in judgement.prompt], judgement.response
+
+
+def pair(i=0, **changes):
+    return {"prompt": f"question {i}", "chosen": f"good {i}", "rejected": f"poor {i}", **changes}
+
+
+HI, TURNS = [("user", "Hi")], [("user", "Hi"), ("assistant", "Yes?"), ("user", "Why")]
+
+
+@pytest.mark.parametrize(("record", "prompt", "preferred", "dispreferred"), [
+    ({"prompt": "Hi", "chosen": "a", "rejected": "b"}, HI, "a", "b"),
+    ({"prompt": "Hi", "chosen": " a\n", "rejected": "b", "system": "Be kind"},
+     [("system", "Be kind"), *HI], " a\n", "b"),
+    ({"prompt": [USER], "chosen": [REPLY], "rejected": [WORSE]}, HI, "Hello", "What"),
+    ({"prompt": "Hi", "chosen": [USER, REPLY], "rejected": [USER, WORSE]}, HI, "Hello", "What"),
+    ({"prompt": [USER], "chosen": [USER, REPLY], "rejected": [USER, WORSE]}, HI, "Hello", "What"),
+    ({"chosen": [USER, REPLY], "rejected": [USER, WORSE]}, HI, "Hello", "What"),
+    ({"chosen": "The sky is blue.", "rejected": "The sky is black."}, [("user", "The sky is")], "blue.", "black."),
+    ({"chosen": HH + " a", "rejected": HH + " b"}, TURNS, "a", "b"),
+    ({"prompt": HH, "chosen": " a", "rejected": " b"}, TURNS, " a", " b"),
+    ({"prompt": HH, "chosen": HH + " a", "rejected": HH + " b"}, TURNS, "a", "b"),
+    ({"instruction": "Hi", "input": "", "chosen": "a", "rejected": "b"}, HI, "a", "b"),
+    ({"instruction": "Sum", "input": "1+1", "system": "s", "history": [["p", "q"]], "chosen": "a", "rejected": "b"},
+     [("system", "s"), ("user", "p"), ("assistant", "q"), ("user", "Sum\n1+1")], "a", "b"),
+    ({"conversations": [HUMAN], "chosen": GPT, "rejected": {"from": "gpt", "value": "b"}}, HI, "Hello", "b"),
+    ({"conversations": [{"from": "system", "value": ""}, HUMAN], "chosen": "a", "rejected": "b"}, HI, "a", "b"),
+])
+def test_every_kind_of_pair(take, record, prompt, preferred, dispreferred):
+    report = take(record)
+    assert report.refused == ()
+    assert (report.n_rows, report.taken) == (1, 1)
+    first, second = report.judgements
+    assert said(first) == (prompt, preferred)
+    assert said(second) == (prompt, dispreferred)
+    assert (first.verdict, second.verdict) == (Verdict.PREFERRED, Verdict.DISPREFERRED)
+    assert first.pair_id == second.pair_id is not None
+
+
+@pytest.mark.parametrize("label", [True, False, 1, 0, "true", "False", "TRUE", "0", "1"])
+@pytest.mark.parametrize("shape", ["plain", "conversational", "kto", "alpaca"])
+def test_every_kind_of_single_answer(take, label, shape):
+    report = take({
+        "plain": {"prompt": "Hi", "completion": "Hello", "label": label},
+        "conversational": {"prompt": [USER], "completion": [REPLY], "label": label},
+        "kto": {"conversations": [HUMAN, GPT], "kto_tag": label},
+        "alpaca": {"instruction": "Hi", "input": "", "output": "Hello", "kto_tag": label},
+    }[shape])
+    (judgement,) = report.judgements
+    assert said(judgement) == (HI, "Hello")
+    assert judgement.is_preferred == (str(label).lower() in ("true", "1"))
+    assert judgement.pair_id is None
+    assert judgement.source is Source.UPLOAD
+
+
+@pytest.mark.parametrize("label", ["yes", "", " true", "1.0", 2, -1, 1.0, 0.0, 1.5, None, [], {}, [True]])
+def test_nothing_else_is_a_label(take, label):
+    good = {"prompt": "Hi", "completion": "Hello", "label": True}
+    report = take(good, {**good, "label": label})
+    (refused,) = report.refused
+    assert (report.taken, refused.row, refused.column) == (1, 2, "label")
+    assert refused.reason.startswith("row 2, column 'label':")
+    assert "true, false, 1 or 0" in refused.reason
+
+
+@pytest.mark.parametrize(("bad", "column", "words"), [
+    (pair(chosen=""), "chosen", "empty"),
+    (pair(rejected=" \n"), "rejected", "empty"),
+    (pair(prompt=None), "prompt", "missing"),
+    ({"chosen": "a", "rejected": "b"}, "prompt", "missing"),
+    (pair(chosen=5), "chosen", "text is needed, found 5"),
+    (pair(chosen=True), "chosen", "text is needed"),
+    (pair(chosen=["a", "b"]), "chosen", "a message is"),
+    (pair(chosen=[]), "chosen", "list of messages"),
+    (pair(chosen={"text": "a"}), "chosen", "a message is"),
+    (pair(chosen=[{"role": "assistant", "content": None}]), "chosen", "missing"),
+    (pair(chosen=[{"role": "narrator", "content": "a"}]), "chosen", "role 'narrator'"),
+    (pair(chosen=[{"role": "user", "content": "a"}]), "chosen", "does not end with the assistant"),
+    (pair(prompt=[REPLY]), "prompt", "no message of the user"),
+    (pair(prompt=[USER, REPLY]), "prompt", "user's must come last"),
+    (pair(prompt=[USER, {"role": "system", "content": "s"}, USER]), "prompt", "system message"),
+    (pair(chosen=[USER, REPLY], rejected=[USER, WORSE]), "prompt", "not the prompt"),
+    (pair(rejected="good 0"), "rejected", "says the same"),
+    (pair(rejected="good 0 "), "rejected", "says the same"),
+    (pair(chosen="a\x00b"), "chosen", "NUL"),
+    ('{"prompt": "a", "chosen": "\\ud800", "rejected": "b"}', "chosen", "half a character"),
+    (pair(prompt="x" * 100_001), "prompt", "100,001 characters; a field may have 100,000"),
+])
+def test_a_bad_row_is_refused_with_row_column_and_remedy(take, bad, column, words):
+    report = take(pair(1), bad, pair(2), pair(3))
+    (refused,) = report.refused
+    assert (report.taken, report.n_rows, len(report.judgements)) == (3, 4, 6)
+    assert (refused.row, refused.column) == (2, column)
+    assert refused.reason.startswith(f"row 2, column '{column}': ")
+    assert words in refused.reason
+    assert len(refused.reason) <= 500
+
+
+@pytest.mark.parametrize(("chosen", "rejected", "words"), [
+    (HH + " a", HH.replace("Yes", "No") + " b", "differs"),
+    (HH + " a", HH, "does not end with the assistant"),
+    (HH + " a\n\nHuman: and?", HH + " b", "does not end with the assistant"),
+    (HH.replace("Yes?", " ") + " a", HH.replace("Yes?", "") + " b", "turn 2 of the transcript is empty"),
+    (HH + " a", "\n\nHuman: Hi\n\nAssistant: b", "differs"),
+])
+def test_a_broken_transcript_is_refused(take, chosen, rejected, words):
+    report = take(*({"chosen": HH + f" a{i}", "rejected": HH + " b"} for i in range(3)),
+                  {"chosen": chosen, "rejected": rejected})
+    assert report.schema == "Anthropic HH transcripts"
+    assert (report.taken, report.refused[0].row) == (3, 4)
+    assert words in report.refused[0].reason
+
+
+@pytest.mark.parametrize(("chosen", "rejected"), [("blue", "black"), ("The sky", "The sky is blue")])
+def test_an_implicit_prompt_needs_a_common_beginning_and_two_answers(take, chosen, rejected):
+    report = take({"chosen": "The sky is blue", "rejected": "The sky is red"}, {"chosen": chosen, "rejected": rejected})
+    assert (report.taken, report.refused[0].row) == (1, 2)
+    assert "'prompt' column" in report.refused[0].reason
+    assert "in row 1 for example 'The sky is'" in report.warnings[0]
+
+
+def rated(*scores):
+    return [{"prompt": f"q{i}", "response": f"a{i}", "score": score} for i, score in enumerate(scores)]
+
+
+def test_ratings_become_verdicts_from_the_threshold_on(take):
+    report = take(*rated(1, 2, "3", 4.5, 5))
+    assert report.ratings == (1, 2, 3, 4.5, 5)
+    assert report.threshold == 3
+    assert [j.is_preferred for j in report.judgements] == [False, False, True, True, True]
+    report = take(*rated(1, 2, "3", 4.5, 5), threshold=4.5)
+    assert (report.threshold, [j.is_preferred for j in report.judgements]) == (4.5, [False, False, False, True, True])
+
+
+@pytest.mark.parametrize("score", ["high", "", None, True, [5], "nan", "inf", "1_0", "0x1", 10**400, "٣"])
+def test_nothing_but_a_finite_number_is_a_rating(take, score):
+    report = take(*rated(1, 5), {"prompt": "q", "response": "a", "score": score})
+    assert (report.taken, report.refused[0].row, report.refused[0].column) == (2, 3, "score")
+    with pytest.raises(ImportRefused, match="threshold"):
+        take(*rated(1), threshold=float("nan"))
+
+
+def test_unknown_columns_ask_for_a_mapping_and_the_mapping_imports_them(take):
+    rows = [{"ask": f"q{i}", "good": "a", "bad": "b"} for i in range(7)]
+    report = take(*rows, "broken")
+    assert (report.needs_mapping, report.schema, report.taken, report.judgements) == (True, None, 0, ())
+    assert report.columns == ("ask", "good", "bad")
+    assert report.sample_rows[1] == {"ask": "q1", "good": "a", "bad": "b"}
+    assert [refused.row for refused in report.refused] == [8]
+    assert "not recognised" in report.warnings[0]
+    report = take(*rows, "broken", mapping=ColumnMapping("pairs", prompt="ask", preferred="good", dispreferred="bad"))
+    assert (report.needs_mapping, report.taken, len(report.judgements), len(report.refused)) == (False, 7, 14, 1)
+
+
+def test_a_mapping_overrules_what_was_recognised(take):
+    report = take(pair(), mapping=ColumnMapping("pairs", prompt="prompt", preferred="rejected", dispreferred="chosen"))
+    assert report.judgements[0].response == "poor 0"
+
+
+@pytest.mark.parametrize(("rows", "words"), [
+    ([pair(1), pair(2), pair(1), pair(1)], "2 duplicates: rows 3 and 4"),
+    ([pair(1), pair(1, chosen="poor 1", rejected="good 1")], "2 answers with contradictory verdicts"),
+    ([pair(1), pair(rejected="good 0"), pair(rejected="good 0")], "2 rows refused because preferred and dispreferred"),
+    ([pair(1), pair(chosen="")], "1 row refused because a text is empty: row 2."),
+    ([{"prompt": "q", "completion": c, "label": 1} for c in "ab"], "only one class: all 2 answers are preferred"),
+    ([pair(i, chosen="good" * 9) for i in range(4)], "length bias: preferred answers are 6.0 times longer"),
+    ([pair(1), pair(2, chosen="a<|im_end|>"), pair(3, prompt="[INST] a")], "(<|im_end|>, [INST]) in rows 2 and 3"),
+    ([pair(1, rejected="<s>a"), pair(2, prompt="<|eot_id|>")], "(<s>, <|eot_id|>) in rows 1 and 2"),
+])
+def test_warnings_are_said_with_their_rows(take, rows, words):
+    report = take(*rows)
+    (warning,) = [w for w in report.warnings if words in w]
+    assert len(warning) <= 500
+    assert report.taken + len(report.refused) == len(rows)
+
+
+def test_warned_rows_are_kept_and_a_clean_file_has_no_warning(take):
+    assert take(pair(1), pair(1), pair(1, chosen="poor 1", rejected="good 1")).taken == 3
+    assert take(*(pair(i) for i in range(9))).warnings == ()
+    assert take(pair(chosen="a < b | c > d, x[0] <b>")).warnings == ()
+
+
+def test_truncation_is_counted_with_the_models_own_tokens(take):
+    rows = pair(1), pair(2, chosen="x" * 30)
+    report = take(*rows, count_tokens=lambda js: [len(j.response) for j in js], max_tokens=20)
+    assert any("1 answer of 4 would be truncated" in w and "10 tokens cut off" in w for w in report.warnings)
+
+
+def test_a_file_whose_every_row_is_bad_still_gets_its_report(take):
+    report = take(pair(chosen=""), "nonsense {", name="../secret/folder/bad.jsonl")
+    assert (report.file, report.taken, len(report.refused)) == ("bad.jsonl", 0, 2)
+    report = take("{a", "{b", "[1]", name="a.jsonl")
+    assert (report.schema, report.taken, len(report.refused), report.needs_mapping) == (None, 0, 3, False)
+
+
+def test_a_table_without_rows_is_refused(take):
+    for content in ("[]", "prompt,chosen,rejected\n", '{"data": []}'):
+        with pytest.raises(LabError):
+            take(content, name="a.csv")
+
+
+PROMPT = (Message("system", "s"), Message("user", "é?"))
+
+
+def test_what_is_exported_can_be_imported_again(take):
+    pairs = build_pair(PROMPT, "good", "poor", source=Source.MARKED)
+    single = Judgement(PROMPT, "alone\nhere", Verdict.DISPREFERRED)
+    lines = list(write_trl_rows([*pairs, single]))
+    assert [sorted(json.loads(line)) for line in lines] == [["chosen", "prompt", "rejected"]]
+    assert [said(j) for j in take(*lines).judgements] == [said(j) for j in pairs]
+    lines = list(write_trl_rows([*pairs, single], "unpaired"))
+    back = take(*(line.rstrip("\n") for line in lines)).judgements
+    assert [(said(j), j.verdict) for j in back] == [(said(j), j.verdict) for j in (*pairs, single)]
+    with pytest.raises(LabError, match="pairs and unpaired"):
+        list(write_trl_rows([], "csv"))
+
+
+def parquet_bytes(records):
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(records), buffer)
+    return buffer.getvalue()
+
+
+def good_files():
+    csv = "prompt,chosen,rejected\n" + "".join(f'q{i},"good, {i}","poor ""{i}"""\n' for i in range(5))
+    talks = [{"conversations": [HUMAN, {"from": "gpt", "value": str(i)}], "kto_tag": i > 2} for i in range(5)]
+    tables = [[pair(i) for i in range(5)], rated(1, 2, 3, 4), talks,
+              [{"chosen": HH + f" {i}", "rejected": HH + " b"} for i in range(5)]]
+    for records in tables:
+        lines = "\n".join(map(json.dumps, records)).encode()
+        yield from (lines, gzip.compress(lines), json.dumps({"n": 1, "data": records}, indent=1).encode())
+        yield from (json.dumps({k: [r[k] for r in records] for k in records[0]}).encode(), parquet_bytes(records))
+    yield csv.encode()
+
+
+PIECES = [b'"', b"{", b"}", b"[", b"]", b",", b"\n", b"\x00", b":",
+           b"\xff", b"\\", b"NaN", b"null", b"1e999", b"\\ud800", b"7" * 5000]
+
+
+def mutated(data, rng):
+    for _ in range(rng.choice((1, 1, 2, 4, 16))):
+        start = rng.randrange(len(data) + 1)
+        end = start + rng.randrange(30)
+        piece = rng.choice((b"", bytes([rng.randrange(256)]), data[start:end], rng.choice(PIECES)))
+        cut = rng.choice((start, start + 1, end, len(data) if rng.random() < 0.2 else start))
+        data = data[:start] + piece + data[cut:]
+    return data
+
+
+def test_mutated_files_give_a_true_report_or_a_clear_error(tmp_path):
+    rng = random.Random(20)  # noqa: S311 - not for secrets
+    files, path = list(good_files()), tmp_path / "upload"
+    reports = 0
+    for _ in range(400):
+        path.write_bytes(mutated(rng.choice(files), rng))
+        try:
+            report = import_file(path, name=rng.choice(("a.jsonl", "a.json", "a.csv", "a.parquet")))
+        except LabError as error:
+            assert len(str(error)) <= 500
+            assert str(tmp_path) not in str(error)
+            continue
+        reports += 1
+        assert report.schema is None or report.taken + len(report.refused) == report.n_rows
+        assert all(len(text) <= 500 for text in (*report.warnings, *(r.reason for r in report.refused)))
+        for judgement in report.judgements:
+            texts = [judgement.response, *(m.content for m in judgement.prompt)]
+            assert all(text.strip() and "\x00" not in text and text.encode() for text in texts)
+    assert 50 < reports < 390
+
+
+def test_limits_can_be_set(take):
+    report = take(pair(1), pair(2, chosen="x" * 50), limits=Limits(field_chars=20))
+    assert (report.taken, report.refused[0].row) == (1, 2)
+    with pytest.raises(ImportRefused, match="more than 1 rows"):
+        take(pair(1), pair(2), limits=Limits(rows=1))
