@@ -186,10 +186,8 @@ def _split_common(preferred: str, dispreferred: str, first: str, second: str) ->
         raise RowProblem(f"there is no prompt: {shown(first, 40)} and {shown(second, 40)} do not begin alike. Add a "
                          "'prompt' column, or delete the row.", second)
     if not rest or not other:
-        raise RowProblem(
-            "nothing is left of it after what both answers begin with. Add a 'prompt' column, or delete the "
-        )
-                         "row.", first if not rest else second, "empty")
+        raise RowProblem("nothing is left of it after what both answers begin with. Add a 'prompt' column, or delete "
+                         "the row.", first if not rest else second, "empty")
     return (Message("user", prompt),), rest, other
 
 

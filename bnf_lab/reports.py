@@ -122,8 +122,8 @@ def warn_of_common_beginnings(taken: Sequence[Taken]) -> tuple[str, ...]:
     """Says what was taken for the prompts where a table of plain texts has none of its own."""
     if not taken:
         return ()
-    return (f"no prompt column: what both answers begin with was taken as the prompt, in row {taken[0].row} for example "
-            f"{shown(taken[0].prompt[-1].content, 80)}. If that is only chance, add a 'prompt' column.",)
+    return (f"no prompt column: what both answers begin with was taken as the prompt, in row {taken[0].row} "
+            f"for example {shown(taken[0].prompt[-1].content, 80)}. If that is only chance, add a 'prompt' column.",)
 
 
 def list_rows(rows: Iterable[int], shown_rows: int = 8) -> str:
