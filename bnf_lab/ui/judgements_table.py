@@ -170,7 +170,7 @@ def _wire_pages(draw: Any, inputs: tuple[Any, ...], parts: _Parts) -> None:
 
     for box in (parts.verdict, parts.source, parts.collection):
         listen(box.input, from_start, inputs, parts.drawn, trigger_mode="always_last")
-    listen(parts.search.input, from_start, inputs, parts.drawn, trigger_mode="always_last")
+    listen(parts.search.change, from_start, inputs, parts.drawn, trigger_mode="always_last")
     listen(parts.back.click, move(-1), inputs, parts.drawn)
     listen(parts.forward.click, move(1), inputs, parts.drawn)
 

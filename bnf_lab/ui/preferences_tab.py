@@ -53,7 +53,7 @@ def build(lab: Lab, session: Session) -> PreferencesTab:
     for change in (*uploads.changes, *demos.changes, *marks.changes, *table.changes):
         listen(change.success, recount, [session.token], counted)
         listen(change.success, table.handler, table.inputs, table.outputs)
-    listen(train.click, lambda token: show_tab("train"), [session.token], [session.tabs])
+    listen(train.click, lambda: show_tab("train"), [], [session.tabs])
     return PreferencesTab(redraw=Redraw(redraw, (*counted, *marks.redraw.outputs, *table.redraw.outputs)))
 
 

@@ -114,11 +114,11 @@ def build(lab: Lab, session: Session) -> UploadSection:
 
     busy: dict[str, Any] = {"lane": Lane.UPLOAD, "show_progress": "minimal", "show_progress_on": [panels.report]}
     uploaded = listen(file.upload, read_file, [session.token, file], panels.drawn, **busy)
-    listen(file.clear, lambda token: _closed(panels, ""), [session.token], panels.drawn)
+    listen(file.clear, lambda: _closed(panels, ""), [], panels.drawn)
     fetched = listen(fetch.click, read_hub, [session.token, dataset_id, config, part], panels.drawn, **busy)
     chosen = _wire_panels(lab, session, panels, busy)
     for failed in (uploaded, fetched):
-        listen(failed.failure, lambda token: _closed(panels, ""), [session.token], panels.drawn)
+        listen(failed.failure, lambda: _closed(panels, ""), [], panels.drawn)
     return UploadSection(changes=(uploaded, fetched, *chosen))
 
 
