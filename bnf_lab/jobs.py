@@ -105,6 +105,10 @@ class JobQueue:
                 if self._start(run_id):
                     break
 
+    def path_of(self, run_id: str) -> Path:
+        """Returns where the run of an id made by the lab lies or will lie; ids from outside must be checked before."""
+        return self._runs_dir / run_id
+
     def submit(self, run_id: str) -> None:
         """Lets a newly made run start at once rather than at the next look.
 

@@ -130,14 +130,14 @@ def batches_by_length(
         yield build_batch(ordered[start : start + size], pad_id=pad_id).to(device)
 
 
-def compute_reference_logps(
+def compute_logps(
     loaded: LoadedModel,
     responses: Sequence[EncodedResponse],
     *,
     size: int = 8,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Tensor]:
-    """Scores responses once under the frozen reference (the model without its adapter).
+    """Scores responses under the model as it is now, without gradients.
 
     Args:
         loaded: The model.
@@ -146,10 +146,10 @@ def compute_reference_logps(
         on_progress: Called with (responses done, responses in all).
 
     Returns:
-        Judgement id -> (n,) float32 on the CPU: log q of each response token, nats.
+        Judgement id -> (n,) float32 on the CPU: log p of each response token, nats.
     """
     logps: dict[str, Tensor] = {}
-    with in_eval(loaded), as_reference(loaded):
+    with in_eval(loaded):
         for batch in batches_by_length(responses, size=size, pad_id=pad_id(loaded), device=loaded.device):
             rows = score_batch(loaded, batch).logps.cpu()
             lengths = batch.response_mask.sum(dim=1).tolist()
@@ -157,6 +157,18 @@ def compute_reference_logps(
             if on_progress:
                 on_progress(len(logps), len(responses))
     return logps
+
+
+def compute_reference_logps(
+    loaded: LoadedModel,
+    responses: Sequence[EncodedResponse],
+    *,
+    size: int = 8,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Tensor]:
+    """Scores responses once under the frozen reference: `compute_logps` of the model without its adapter."""
+    with as_reference(loaded):
+        return compute_logps(loaded, responses, size=size, on_progress=on_progress)
 
 
 def pad_id(loaded: LoadedModel) -> int:

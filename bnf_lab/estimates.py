@@ -1,0 +1,84 @@
+"""How much memory and time a run will take. Standard library; the model is read by its `config.json` alone.
+
+The memory formula counts what a LoRA step keeps: weights, adapter with AdamW's two moments, the activations of one
+micro-batch and one chunk of float32 logits. It is an estimate of the order, stated as such on the page; a measured peak
+of an earlier run on this machine replaces it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from bnf_lab.config import RunConfig
+from bnf_lab.speeds import SpeedRecord
+
+GIB = 2**30
+PROCESS_GIB = 0.9  # Python with torch and transformers, before any model
+CHUNK_TOKENS = 1024  # as in scoring.CHUNK_TOKENS
+CHUNK_COPIES = 4  # logits, probabilities, their product and the gradient
+SCORING_SHARE = 0.35  # a forward pass alone, of the time of a training step on the same tokens
+START_SECONDS = 15.0  # starting Python, loading a small model
+ANSWER_SECONDS = 4.0  # a round of sample answers
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """The sizes that decide memory; `weight_bytes` is the size of the safetensors files."""
+
+    hidden: int
+    intermediate: int
+    layers: int
+    vocabulary: int
+    weight_bytes: int
+
+
+def read_shape(folder: Path) -> ModelShape:
+    """Reads a model's sizes from its `config.json`; sizes it does not name are derived as the Llama family does."""
+    values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    values = values | values.get("text_config", {})
+    hidden = int(values.get("hidden_size") or values.get("n_embd") or 1024)
+    return ModelShape(
+        hidden,
+        int(values.get("intermediate_size") or 4 * hidden),
+        int(values.get("num_hidden_layers") or values.get("n_layer") or 24),
+        int(values.get("vocab_size") or 50_000),
+        sum(path.stat().st_size for path in folder.glob("*.safetensors")),
+    )
+
+
+def estimate_memory_gib(shape: ModelShape, config: RunConfig, *, micro_tokens: int, is_nf4: bool) -> float:
+    """Returns the estimated peak memory of training, GiB.
+
+    Args:
+        shape: The base model's sizes.
+        config: The run's settings.
+        micro_tokens: Tokens of the largest micro-batch, padding included.
+        is_nf4: Whether the base weights are quantised to four bits.
+    """
+    weights = shape.weight_bytes * (0.35 if is_nf4 else 1.0)
+    widths = 2 * shape.hidden * 4 + (shape.hidden + shape.intermediate) * 3  # inputs plus outputs of the seven layers
+    adapter = config.lora_rank * widths * shape.layers * 4 * 4  # float32: weight, gradient and two moments
+    activations = micro_tokens * shape.layers * 2 * (14 * shape.hidden + 7 * shape.intermediate)
+    logits = CHUNK_TOKENS * shape.vocabulary * 4 * CHUNK_COPIES
+    return PROCESS_GIB + (weights + adapter + activations + logits) / GIB
+
+
+def estimate_seconds(
+    config: RunConfig, speed: SpeedRecord, *, step_tokens: float, reference_tokens: int, probe_tokens: int
+) -> float:
+    """Returns the estimated duration of a run, seconds.
+
+    Args:
+        config: The run's settings.
+        speed: What an earlier run, or `measure`, found on this machine.
+        step_tokens: Mean tokens of one optimiser step.
+        reference_tokens: Tokens scored once under the reference.
+        probe_tokens: Tokens of the held-out responses.
+    """
+    training = config.n_steps * step_tokens * speed.seconds_per_token
+    scoring = speed.seconds_per_token * SCORING_SHARE
+    rounds = 1 + config.n_steps // config.answer_steps
+    probing = min(config.n_steps * probe_tokens * scoring, training * config.probe_share / (1 - config.probe_share))
+    return START_SECONDS + training + probing + reference_tokens * scoring + rounds * ANSWER_SECONDS

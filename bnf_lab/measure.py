@@ -1,0 +1,75 @@
+"""`python -m bnf_lab.measure RUN_DIR`: times two training steps of a run that is not started, for the estimate.
+
+It loads the model, scores the two steps' responses under the reference, runs the steps' forward and backward passes and
+writes the speed to the data home. Nothing is trained or kept.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bnf_lab.errors import LabError
+from bnf_lab.home import data_home
+from bnf_lab.runs import RunFolder
+from bnf_lab.scoring import compute_reference_logps
+from bnf_lab.speeds import SpeedRecord, read_peak_gib, write_speed
+from bnf_lab.trainer import BNFTrainer, planned_responses
+from bnf_lab.training import prepare
+
+N_STEPS = 3  # the first only warms up
+
+
+class _Quiet:
+    """A reporter for nobody."""
+
+    durations: list[float]
+
+    def set(self, **changes: object) -> None:
+        """Tells nobody."""
+
+    def on_phase_progress(self, done: int, total: int) -> None:
+        """Tells nobody."""
+
+
+def measure(folder: RunFolder) -> dict[str, float]:
+    """Returns seconds per step, seconds per token and the peak memory, and remembers the speed."""
+    config = replace(folder.read_config(), n_steps=N_STEPS)
+    prepared = prepare(folder, config, _Quiet())
+    references = compute_reference_logps(
+        prepared.loaded, planned_responses(prepared.plan), size=config.micro_batch_size
+    )
+    trainer = BNFTrainer(
+        prepared.loaded, config=config, plan=prepared.plan, references=references, output_dir=folder.path
+    )
+    prepared.loaded.model.train()
+    n_micro = len(prepared.plan) // N_STEPS
+    seconds_per_token, step_seconds = float("inf"), float("inf")
+    for step in range(N_STEPS):
+        began, tokens = time.monotonic(), 0
+        for micro_batch in prepared.plan[step * n_micro : (step + 1) * n_micro]:
+            trainer.compute_loss(prepared.loaded.model, {"micro_batch": micro_batch}).backward()
+            tokens += sum(r.n_tokens for r in micro_batch.responses)
+        elapsed = time.monotonic() - began
+        if step > 0 and elapsed / tokens < seconds_per_token:
+            seconds_per_token, step_seconds = elapsed / tokens, elapsed
+    record = SpeedRecord(seconds_per_token, read_peak_gib(prepared.loaded.device))
+    write_speed(data_home(), model=config.model, quantization=prepared.loaded.quantization, record=record)
+    return {"step_seconds": step_seconds, "seconds_per_token": seconds_per_token, "peak_gib": record.peak_gib}
+
+
+def main(arguments: Sequence[str]) -> int:
+    try:
+        print(json.dumps(measure(RunFolder(Path(arguments[0])))))  # noqa: T201 - its only output
+    except LabError as error:
+        print(json.dumps({"error": str(error)}))  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,76 @@
+"""`python -m bnf_lab.merge RUN_DIR MODEL_DIR ADAPTER_DIR TARGET`: merges an adapter into its base and checks it.
+
+Prints one JSON line: the largest mean difference of a response's log-likelihood, or an error.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from bnf_lab.batches import EncodedResponse, Encoder, split_units
+from bnf_lab.cards import write_model_card
+from bnf_lab.errors import LabError, RunRefused
+from bnf_lab.models import LoadedModel, load_adapter, load_model, merge_adapter
+from bnf_lab.runs import RunFolder
+from bnf_lab.scoring import compute_logps
+
+TOLERANCE = 0.05  # nats/token; the rounding of merged bfloat16 weights stays well below
+N_CHECKED = 16
+
+
+def merge(folder: RunFolder, model: Path, adapter: Path, target: Path) -> float:
+    """Merges in float32, saves bfloat16 safetensors, loads them again and compares log-likelihoods.
+
+    Returns:
+        The largest difference, over up to 16 of the run's responses, of the mean log-likelihood a token, nats.
+
+    Raises:
+        RunRefused: If it exceeds the tolerance; nothing is then left at `target`.
+    """
+    config = folder.read_config()
+    loaded = load_adapter(load_model(model, quantization="none", dtype=torch.float32), adapter, "merged")
+    encoder = Encoder(loaded.tokenizer, max_tokens=config.max_tokens)
+    split = split_units(folder.read_judgements(), n_probe=config.n_probe, seed=config.seed)
+    responses = [encoder.encode(j) for unit in split.probe for j in unit][:N_CHECKED]
+    before = mean_logps(loaded, responses)
+    plain = merge_adapter(loaded)
+    plain.model.to(torch.bfloat16).save_pretrained(target)
+    plain.tokenizer.save_pretrained(target)
+    write_model_card(target / "README.md", folder, config)
+    after = mean_logps(load_model(target, quantization="none"), responses)
+    difference = max(abs(a - b) for a, b in zip(before, after, strict=True))
+    if difference > TOLERANCE:
+        shutil.rmtree(target)
+        raise RunRefused(
+            f"The merged model differs from the adapter by {difference:.3f} nats per token; {TOLERANCE} is accepted."
+            " It is"
+            " not offered. Use the adapter itself."
+        )
+    return difference
+
+
+def mean_logps(loaded: LoadedModel, responses: Sequence[EncodedResponse]) -> list[float]:
+    """Returns the mean log-likelihood of each response under the model as it is, nats/token."""
+    logps = compute_logps(loaded, responses)
+    return [logps[r.judgement_id].mean().item() for r in responses]
+
+
+def main(arguments: Sequence[str]) -> int:
+    run, model, adapter, target = map(Path, arguments)
+    try:
+        difference = merge(RunFolder(run), model, adapter, target)
+    except LabError as error:
+        print(json.dumps({"error": str(error)}))  # noqa: T201 - its only output
+        return 1
+    print(json.dumps({"difference": difference}))  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,155 @@
+"""What a run would be, counted with the model's own tokenizer before anything starts. The torch side of the estimate.
+
+It must not know the store, the queue or pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bnf_lab.batches import EncodedResponse, Encoder, Split, Unit, plan_steps, split_units
+from bnf_lab.config import RunConfig
+from bnf_lab.errors import RunRefused
+from bnf_lab.estimates import estimate_memory_gib, estimate_seconds, read_shape
+from bnf_lab.lab_records import DeviceInfo, Preflight
+from bnf_lab.losses import LOSSES
+from bnf_lab.models import load_tokenizer
+from bnf_lab.preferences import Judgement, group_units
+from bnf_lab.speeds import read_speed
+
+FEW_RESPONSES = 8
+
+
+class Counter:
+    """Encodes judgements for counting, each text once for each model.
+
+    Args:
+        home: The data folder, where measured speeds are kept.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._encoders: dict[tuple[Path, int], Encoder] = {}
+        self._encoded: dict[tuple[Path, int, Judgement], EncodedResponse] = {}
+
+    def encode(self, model: Path, max_tokens: int, judgement: Judgement) -> EncodedResponse:
+        key = (model, max_tokens)
+        if key not in self._encoders:
+            self._encoders[key] = Encoder(load_tokenizer(model), max_tokens=max_tokens)
+        if (*key, judgement) not in self._encoded:
+            self._encoded[*key, judgement] = self._encoders[key].encode(judgement)
+        return self._encoded[*key, judgement]
+
+    def count_tokens(self, model: Path, judgements: Sequence[Judgement]) -> list[int]:
+        """Returns the tokens of prompt and response of each judgement, uncut."""
+        encoder = Encoder(load_tokenizer(model), max_tokens=2**31)
+        return [encoder.encode(judgement).n_tokens for judgement in judgements]
+
+    def check(
+        self, judgements: Sequence[Judgement], config: RunConfig, device: DeviceInfo, model: Path | None
+    ) -> Preflight:
+        """Counts a run and names what is wrong with it.
+
+        Args:
+            judgements: The judgements chosen.
+            config: The run's settings.
+            device: The machine.
+            model: The base model's folder; None while it is not fetched.
+        """
+        split = split_units(judgements, n_probe=config.n_probe, seed=config.seed)
+        counts = {
+            "n_responses": len(judgements),
+            "n_pairs": sum(len(unit) == 2 for unit in group_units(judgements)),
+            "n_train_responses": sum(map(len, split.train)),
+            "n_probe_pairs": len(split.probe),
+            "free_gib": device.free_gib,
+        }
+        warnings = data_warnings(split, config)
+        if model is None:
+            return Preflight(**counts, problems=data_problems(split, config), warnings=warnings)
+        return self._count(counts, split, config, device, model, warnings)
+
+    def _count(
+        self, counts: dict, split: Split, config: RunConfig, device: DeviceInfo, model: Path, warnings: tuple[str, ...]
+    ) -> Preflight:
+        def encode(judgement: Judgement) -> EncodedResponse:
+            return self.encode(model, config.max_tokens, judgement)
+
+        problems = data_problems(split, config)
+        encoded = [encode(j) for unit in split.train for j in unit]
+        probe = [encode(j) for unit in split.probe for j in unit]
+        n_cut = sum(r.is_cut for r in (*encoded, *probe))
+        if n_cut:
+            warnings += (
+                f"{n_cut} responses with their prompts exceed {config.max_tokens} tokens and are cut."
+                " Raise 'Longest sequence' to keep them whole.",
+            )
+        numbers: dict = {"n_tokens": sum(r.n_tokens for r in encoded), "n_truncated": n_cut}
+        if not problems:
+            numbers |= self._estimate(split, config, device, model, sum(r.n_tokens for r in probe))
+            if numbers["memory_gib"] > device.free_gib:
+                problems += (
+                    f"This run needs about {numbers['memory_gib']:.1f} GiB and {device.free_gib:.1f} GiB are free."
+                    " Lower 'Responses at once' or 'Longest sequence', or close other programs.",
+                )
+        return Preflight(**counts, **numbers, problems=problems, warnings=warnings)
+
+    def _estimate(
+        self, split: Split, config: RunConfig, device: DeviceInfo, model: Path, probe_tokens: int
+    ) -> dict:
+        plan = plan_steps(
+            split.train, config, LOSSES[config.method], lambda j: self.encode(model, config.max_tokens, j)
+        )
+        widest = max(len(m.responses) * max(r.n_tokens for r in m.responses) for m in plan)
+        is_nf4 = config.quantization == "nf4" or (config.quantization == "auto" and device.has_gpu)
+        memory = estimate_memory_gib(read_shape(model), config, micro_tokens=widest, is_nf4=is_nf4)
+        speed = read_speed(self._home, model=config.model, quantization="nf4" if is_nf4 else "none")
+        if speed is None:
+            return {"memory_gib": memory, "seconds": None}
+        planned = {r.judgement_id: r.n_tokens for m in plan for r in m.responses}
+        step_tokens = sum(r.n_tokens for m in plan for r in m.responses) / config.n_steps
+        seconds = estimate_seconds(
+            config, speed, step_tokens=step_tokens, reference_tokens=sum(planned.values()), probe_tokens=probe_tokens
+        )
+        return {"memory_gib": memory, "seconds": seconds}
+
+
+def data_problems(split: Split, config: RunConfig) -> tuple[str, ...]:
+    """Returns what keeps these units from being trained on, each with its remedy."""
+    try:
+        plan_steps(split.train, _one_step(config), LOSSES[config.method], _not_encoded)
+    except RunRefused as error:
+        return (str(error),)
+    return ()
+
+
+def _one_step(config: RunConfig) -> RunConfig:
+    return RunConfig(method=config.method, n_steps=1, responses_per_step=1)
+
+
+def _not_encoded(judgement: Judgement) -> EncodedResponse:
+    return EncodedResponse(judgement.id, (), (), judgement.is_preferred, judgement.weight, judgement.prompt, False)
+
+
+def data_warnings(split: Split, config: RunConfig) -> tuple[str, ...]:
+    """Returns what should be known about the data before a run."""
+    judgements = [j for unit in split.train for j in unit]
+    found: list[str] = []
+    if judgements and len({j.verdict for j in judgements}) == 1:
+        kind = judgements[0].verdict
+        found.append(f"All training responses are {kind}. BNF works, but the model never sees what the other side is.")
+    if 0 < len(judgements) < FEW_RESPONSES:
+        found.append(f"Only {len(judgements)} responses are left for training; expect it to learn them by heart.")
+    if judgements and not split.is_held_out:
+        found.append("Fewer than 5 prompts: none are held out, so the plots show the training responses themselves.")
+    if LOSSES[config.method].needs_pairs and (singles := count_singles(split.train)):
+        found.append(f"{singles} responses without a partner are left out: {LOSSES[config.method].label} needs pairs.")
+    passes = config.n_steps * config.responses_per_step / max(1, len(judgements))
+    if judgements and passes > 20:
+        found.append(f"Each response is seen about {passes:.0f} times; fewer steps may do.")
+    return tuple(found)
+
+
+def count_singles(units: Sequence[Unit]) -> int:
+    return sum(len(unit) == 1 for unit in units)

@@ -1,0 +1,117 @@
+"""The models a lab has on its disk, and fetching the missing ones in a helper process. No torch.
+
+The helper is `python -m bnf_lab fetch-model NAME --json`, which prints one JSON line for each sign of progress.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from bnf_lab.config import EMBEDDED_MODEL
+from bnf_lab.errors import ModelUnavailable
+from bnf_lab.fetch import EMBEDDED_NAME, is_fetched, model_folder
+from bnf_lab.lab_records import ModelChoice, ModelStatus
+
+logger = logging.getLogger(__name__)
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+class ModelShelf:
+    """Knows which models are here and fetches the embedded one when asked.
+
+    Args:
+        models_dir: Where models are kept.
+        environment: For helper processes; `BNF_LAB_HOME` in it names the data folder.
+    """
+
+    def __init__(self, models_dir: Path, environment: Mapping[str, str]) -> None:
+        self._models_dir = models_dir
+        self._environment = dict(environment)
+        self._lock = threading.Lock()
+        self._status: ModelStatus | None = None
+        self._process: subprocess.Popen[str] | None = None
+
+    def status(self) -> ModelStatus:
+        """Returns whether the embedded model is here, on its way or missing."""
+        with self._lock:
+            if self._status is not None and self._status.state in ("fetching", "failed"):
+                return self._status
+        if is_fetched(EMBEDDED_MODEL, self._models_dir):
+            return ModelStatus("ready", EMBEDDED_NAME, 1.0)
+        return ModelStatus("missing", f"{EMBEDDED_NAME} is fetched once, about 90 MB.")
+
+    def start_fetch(self) -> None:
+        """Begins to fetch the embedded model; does nothing if that is under way or done."""
+        with self._lock:
+            under_way = self._status is not None and self._status.state == "fetching"
+            if under_way or is_fetched(EMBEDDED_MODEL, self._models_dir):
+                return
+            self._status = ModelStatus("fetching", "starting", 0.0)
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "bnf_lab", "fetch-model", "--json"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                cwd=REPOSITORY, env=self._environment,
+            )  # fmt: skip
+            threading.Thread(target=self._follow, args=(self._process,), name="model-fetch", daemon=True).start()
+
+    def _follow(self, process: subprocess.Popen[str]) -> None:
+        failure = "The model could not be fetched; the server's log has the details. Try again."
+        for line in process.stdout or ():
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue  # a library's own print
+            if "error" in record:
+                failure = record["error"]
+            elif "detail" in record:
+                with self._lock:
+                    self._status = ModelStatus("fetching", record["detail"], record.get("fraction"))
+        code = process.wait()
+        if code != 0:
+            logger.warning("fetching the model ended with code %s: %s", code, failure)
+        with self._lock:
+            self._status = None if code == 0 else ModelStatus("failed", failure)
+
+    def close(self) -> None:
+        """Ends a fetch that is under way; nothing half-written is kept."""
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.terminate()
+            process.wait(timeout=10)
+
+    def choices(self) -> list[ModelChoice]:
+        """Returns the embedded model and every model folder beside it."""
+        found = [ModelChoice(EMBEDDED_MODEL, EMBEDDED_NAME, is_fetched(EMBEDDED_MODEL, self._models_dir))]
+        folders = sorted(p.parent.name for p in self._models_dir.glob("*/config.json"))
+        for name in folders:
+            if name != EMBEDDED_NAME and not name.startswith("tmp-"):
+                model_id = name.replace("--", "/", 1)
+                found.append(ModelChoice(model_id, model_id))
+        return found
+
+    def locate(self, model: str) -> Path:
+        """Returns the folder of a model that is here.
+
+        Raises:
+            ModelUnavailable: If it is not, with the remedy.
+        """
+        folder = model_folder(model, self._models_dir)
+        if not is_fetched(model, self._models_dir):
+            remedy = "Fetch it first (header of the page)" if model == EMBEDDED_MODEL else "Train with it once"
+            raise ModelUnavailable(f"Model {model!r} is not on this machine yet. {remedy}, or choose another model.")
+        return folder
+
+
+def worker_environment(home: Path, environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Returns the environment of the lab's helper processes: this data folder, and whether hubs may be asked at all."""
+    base = dict(os.environ if environment is None else environment)
+    hub_offline = base.get("HF_HUB_OFFLINE", "0")
+    return base | {"BNF_LAB_HOME": str(home), "BNF_LAB_HUB_OFFLINE": hub_offline, "HF_HUB_DISABLE_TELEMETRY": "1"}
