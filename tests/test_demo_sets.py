@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import subprocess
@@ -116,6 +117,41 @@ def test_arithmetic_pairs_are_nearly_identical():
     ratios = [SequenceMatcher(None, a, b, autojunk=False).ratio() for _, a, b in arithmetic()]
     assert min(ratios) > 0.6
     assert sum(ratios) / len(ratios) > 0.9
+
+
+def test_short_answers_prefer_the_first_sentence_of_the_same_answer():
+    rows = read_rows("short_answers")
+    assert 140 <= len(rows) <= 180
+    for row in rows:
+        preferred, dispreferred = row["chosen"][0]["content"], row["rejected"][0]["content"]
+        assert dispreferred.startswith(preferred + " ") or dispreferred.startswith(preferred + "\n")
+        assert 25 <= len(preferred) <= 240 and preferred[-1] in ".!?" and ":" not in preferred
+        assert re.search(r"[.!?][\"')]*$", dispreferred), dispreferred
+
+
+def test_short_answers_come_from_the_questions_that_were_not_left_out():
+    lines = (SETS / "questions.txt").read_text(encoding="utf-8").splitlines()
+    asked = [row["prompt"][0]["content"] for row in read_rows("short_answers")]
+    assert asked == [line for line in lines if line in set(asked)]
+    assert len({line.removeprefix("- ") for line in lines}) == len(lines)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("Water boils at 99.9 degrees here. It is hot. And th", ("Water boils at 99.9 degrees here.", 44)),
+        ("Dr. Smith and Mrs. Jones met there. They talked.", ("Dr. Smith and Mrs. Jones met there.", 48)),
+        ("It is one of many kinds, e.g. a small one. Or two.", ("It is one of many kinds, e.g. a small one.", 50)),
+        ("There is only one sentence in this answer.", None),
+        ("Here are the steps to take today. First, sit down.", None),
+        ("Do as follows: sit down and read. Then get up.", None),
+        ("No. It is too short to be an answer at all.", None),
+    ],
+)
+def test_split_answer(monkeypatch, answer, expected):
+    monkeypatch.syspath_prepend(str(SETS))
+    split = importlib.import_module("short_answers").split_answer(answer)
+    assert (split and (split[0], len(split[1]))) == expected
 
 
 def test_unpaired_set_is_unbalanced_and_holds_no_pair():

@@ -1,7 +1,8 @@
 """Pairs from a model's own answers: its first sentence preferred, the whole answer dispreferred.
 
 This room knows the questions beside it and how to tell a usable answer; it must not know where sets are kept. Both
-responses are the model's own words, so that likelihoods start close together and only the length is judged.
+responses are the model's own words, so that likelihoods start close together and only the length is judged. An answer
+counts as whole up to its last full sentence within `MAX_NEW_TOKENS`: this model seldom ends by itself before that.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from bnf_lab.models import LoadedModel, load_model
 
 QUESTIONS = Path(__file__).with_name("questions.txt")
-MAX_NEW_TOKENS = 120
+MAX_NEW_TOKENS = 96
 BATCH_SIZE = 40
 LEFT_OUT = "- "
 MIN_CHARS, MAX_CHARS = 25, 240
