@@ -278,12 +278,14 @@ class Lab:
             model, prompt, n, temperature=temperature, max_new_tokens=max_new_tokens, seed=chosen
         )
 
-    def chat(self, owner: str, request: ChatRequest) -> Iterator[ChatUpdate]:
-        """Streams one turn of both panes; closing the iterator stops the models."""
+    def chat(
+        self, owner: str, request: ChatRequest, *, stop: threading.Event | None = None
+    ) -> Iterator[ChatUpdate]:
+        """Streams one turn of both panes; `stop` ends it with scores, closing the iterator without."""
         adapter = None
         if request.run_id is not None:
             adapter = self.desk.adapter_path(owner, request.run_id, request.checkpoint)
-        yield from self._chat_engine().reply(request, adapter)
+        yield from self._chat_engine().reply(request, adapter, stop=stop)
 
     def pane_labels(self, owner: str, model: str, run_id: str | None, checkpoint: str) -> tuple[str, str]:
         return self.desk.pane_labels(owner, model, run_id, checkpoint)
