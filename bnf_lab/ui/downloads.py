@@ -6,9 +6,6 @@ presses a hidden download button.
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +22,8 @@ def build_export(
 
     Args:
         label: What the button says.
-        make: Handler over `inputs`, token first, that writes the file and returns its path.
+        make: Handler over `inputs`, token first, that writes the file and returns its path. The file must lie in
+            the data folder's `tmp/`, the only place gradio serves from.
         inputs: Components whose values `make` receives.
         name: Unique id of the button in the page.
         options: Passed on to `gr.Button`.
@@ -34,7 +32,7 @@ def build_export(
     hidden = gr.DownloadButton(visible="hidden", elem_id=f"{name}-file")
 
     def offer(*values: Any) -> str:
-        return str(offered_copy(make(*values)))
+        return str(make(*values))
 
     made = listen(button.click, offer, inputs, [hidden], lane=Lane.START, show_progress="minimal",
                   show_progress_on=[button])
@@ -44,14 +42,3 @@ def build_export(
         js=f"() => setTimeout(() => document.querySelector('#{name}-file').click(), 150)",
     )
     return button
-
-
-def offered_copy(path: Path) -> Path:
-    """Puts a copy (a hard link where the disk allows) where gradio may serve it, in a folder nobody can guess."""
-    folder = Path(tempfile.mkdtemp(dir=os.environ.get("GRADIO_TEMP_DIR")))
-    copy = folder / path.name
-    try:
-        os.link(path, copy)
-    except OSError:
-        shutil.copyfile(path, copy)
-    return copy

@@ -217,8 +217,7 @@ def _wire_deletion(lab: Lab, session: Session, parts: _Parts) -> tuple[Dependenc
         return ids, _undo_button(len(ids))
 
     def undo(token: str, deleted: list[str]) -> Any:
-        if deleted:
-            lab.store.restore_judgements(lab.owner_of(token), deleted)
+        lab.store.restore_judgements(lab.owner_of(token), deleted or [])
         return [], gr.Button(visible=False)
 
     outputs = (parts.deleted, parts.undo)

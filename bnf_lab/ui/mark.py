@@ -150,8 +150,8 @@ def _wire_cards(lab: Lab, session: Session, desk: _Desk) -> tuple[Dependency, ..
             return gr.Textbox(interactive=True), gr.Row(visible=True)
 
         def save(token: str, text: str, place: int = place) -> Any:
-            checked = checked_text(text, "Answer", limit=MAX_PROMPT_CHARS)
-            return _drawn(edit(lab, lab.owner_of(token), place, checked))
+            owner = lab.owner_of(token)
+            return _drawn(edit(lab, owner, place, checked_text(text, "Answer", limit=MAX_PROMPT_CHARS)))
 
         def cancel(token: str) -> Any:
             return _drawn(load_marking(lab, lab.owner_of(token)))

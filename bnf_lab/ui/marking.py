@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from bnf_lab.errors import LabError
-from bnf_lab.preferences import Judgement, Message, Source, Verdict, new_id
+from bnf_lab.preferences import Message, Source, Verdict, new_id
 
 if TYPE_CHECKING:
     from bnf_lab.lab import Lab
@@ -95,8 +95,8 @@ def mark(lab: Lab, owner: str, place: int, verdict: Verdict) -> Marking:
     marking = _without_judgements(lab, owner, marking, place)
     if candidate.mark != verdict:
         pair_id = _partner(marking, verdict) or new_id()
-        judgement = Judgement(_messages(marking), candidate.text, verdict, pair_id=pair_id, source=Source.MARKED)
-        lab.store.add_judgements(owner, COLLECTION, [judgement])
+        judgement = lab.judge(owner, _messages(marking), candidate.text, verdict, source=Source.MARKED,
+                              collection=COLLECTION, pair_id=pair_id)
         marked = Candidate(candidate.text, str(verdict), (judgement.id,), pair_id)
         marking = _replaced(marking, place, marked)
     return save_marking(lab, owner, marking)

@@ -192,7 +192,7 @@ def _import(lab: Lab, owner: str, panels: _Panels, pending: Pending, threshold: 
         return _ask_for_columns(panels, Pending(pending.origin, columns=report.columns), report)
     if report.ratings and threshold is None:
         return _ask_for_threshold(panels, Pending(pending.origin, pending.mapping, ratings=report.ratings), report)
-    lab.store.add_judgements(owner, report.file, report.judgements)
+    lab.keep(owner, report, None)
     return _closed(panels, draw_report(report, is_stored=bool(report.judgements)))
 
 
