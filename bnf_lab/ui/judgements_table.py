@@ -103,8 +103,8 @@ def build(lab: Lab, session: Session) -> TableSection:
     """Draws the table where the call stands."""
     parts = _draw(lab, session)
 
-    def draw(token: str, *values: Any) -> Any:
-        return _table(lab, lab.owner_of(token), Filters.checked(values))
+    def draw(token: str, *values: Any, step: int = 0) -> Any:
+        return _table(lab, lab.owner_of(token), Filters.checked(values), step)
 
     def redraw(token: str, run_id: str) -> Any:
         nothing = (EVERYTHING,) * len(parts.filters[:-1])
@@ -161,7 +161,7 @@ def _draw(lab: Lab, session: Session) -> _Parts:
 def _wire_pages(draw: Any, inputs: tuple[Any, ...], parts: _Parts) -> None:
     def move(step: int) -> Any:
         def turn(token: str, *values: Any) -> Any:
-            return draw(token, *values[:-1], max(0, values[-1] + step))
+            return draw(token, *values, step=step)
 
         return turn
 
@@ -240,10 +240,10 @@ def _undo_button(n_deleted: int) -> Any:
     return gr.Button(f"{what} deleted. Undo", visible=True)
 
 
-def _table(lab: Lab, owner: str, filters: Filters) -> Any:
+def _table(lab: Lab, owner: str, filters: Filters, step: int = 0) -> Any:
     n_matching = lab.store.count_matching(owner, **filters.query)
     last_page = max(0, (n_matching - 1) // PAGE_ROWS)
-    page = min(filters.page, last_page)
+    page = min(max(0, filters.page + step), last_page)
     found = lab.store.list_judgements(owner, limit=PAGE_ROWS, offset=page * PAGE_ROWS, **filters.query)
     names = [c.name for c in lab.store.count_judgements(owner).collections]
     first = page * PAGE_ROWS + 1
