@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 from fsspec import AbstractFileSystem
@@ -19,8 +18,8 @@ from huggingface_hub import HfFileSystem
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
 from bnf_lab.errors import ImportRefused, LabError, clipped, shown
-from bnf_lab.parquet_rows import ParquetTable
-from bnf_lab.rows import Limits, Refusal, Row, Table, too_many_rows
+from bnf_lab.parquet_process import read_parquet
+from bnf_lab.rows import Limits, Table
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
 _NAME = re.compile(r"\w[\w.+-]{0,99}")
@@ -66,8 +65,8 @@ def open_hub_table(
     shards = _within(_FIND_SECONDS, name, lambda: _find_shards(source, name, config or None, match[1]))
     label = f"{name} {split.strip()}"
     part = (int(match[2] or 0), int(match[3]) if match[3] else None)
-    rows = _within(_READ_SECONDS, name, lambda: list(_read_shards(source, shards, label, limits, part)))
-    return rows, label
+    addresses = [source.unstrip_protocol(shard) for shard in shards]
+    return read_parquet(addresses, label, limits, part=part, is_remote=True, seconds=_READ_SECONDS), label
 
 
 def _within(seconds: float, name: str, work: Callable[[], Any]) -> Any:
@@ -142,25 +141,3 @@ def _folders(source: AbstractFileSystem, path: str) -> list[str]:
 def _some(names: list[str]) -> str:
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return (", ".join(shown(name, 30) for name in names[:8]) or "none") + more
-
-
-def _read_shards(
-    source: AbstractFileSystem, shards: list[str], label: str, limits: Limits, part: tuple[int, int | None]
-) -> Iterator[Row | Refusal]:
-    """Reads rows `part[0]` up to `part[1]` of the shards in a row, numbered within the split from 1."""
-    first, stop = part
-    at = n_rows = n_bytes = 0
-    for shard in shards:
-        if stop is not None and at >= stop:
-            return
-        wanted = (first - at, None if stop is None else stop - at)
-        table = ParquetTable(partial(source.open, shard, "rb"), label, limits, wanted)
-        for row in table:
-            n_rows += 1
-            if n_rows > limits.rows:
-                raise ImportRefused(too_many_rows(label, limits))
-            yield Row(at + row.number, row.values, f"row {at + row.number}") if isinstance(row, Row) else row
-        n_bytes += table.n_bytes
-        if n_bytes > limits.inflated_bytes:
-            raise ImportRefused(table.too_large(n_bytes))
-        at += table.n_rows

@@ -1,13 +1,20 @@
-"""Parquet -> rows, a small batch at a time. Knows the format only: no schemas, no hub.
+"""Parquet -> rows, a small batch at a time: what runs inside the process that `parquet_process` starts.
 
 A small Parquet file can say "fifty million rows", or point a hundred thousand rows at one long text. So its own
 summary is checked before anything is decoded, texts are decoded as a dictionary, and their sizes are added up
-before they become Python values.
+before they become Python values. Knows the format only: no schemas.
+
+`python -m bnf_lab.parquet_rows` reads an order as JSON from its input and writes one row a line to its output.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+import math
+import resource
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -15,8 +22,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bnf_lab.errors import ImportRefused, shown
-from bnf_lab.rows import Limits, Refusal, Row, megabytes, too_many_rows
+from bnf_lab.rows import Limits, megabytes, too_many_rows
 
+REFUSED, FAILED = 3, 4
+_MEMORY_BYTES = 8 << 30
 _BATCH_ROWS = 256
 _MAX_VALUES = 5_000_000
 
@@ -65,7 +74,7 @@ class ParquetTable:
         if len(names) > self._limits.columns or any(len(name) > self._limits.name_chars for name in names):
             raise ImportRefused(f"{self._label}: it has {len(names):,} columns; at most {self._limits.columns:,} are "
                                 f"accepted, with names of at most {self._limits.name_chars} characters.")
-        deep = next((f.name for f in schema if _depth(f.type) > self._limits.nesting), None)
+        deep = next((f.name for f in schema if _depth(f.type) >= self._limits.nesting), None)
         if deep is not None:
             raise ImportRefused(f"{self._label}, column {shown(deep)}: lists and objects are nested more than "
                                 f"{self._limits.nesting} deep. Flatten or delete the column.")
@@ -111,24 +120,23 @@ class ParquetTable:
                 f"{megabytes(self._limits.inflated_bytes)} are accepted. Split it, or keep the columns that are "
                 "needed.")
 
-    def __iter__(self) -> Iterator[Row | Refusal]:
-        number, self.n_bytes, skip = self._start, 0, self._skip
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        left, self.n_bytes, skip = self._stop - self._start, 0, self._skip
         with self._open() as file:
             source = self._read(lambda: pq.ParquetFile(file, read_dictionary=self._texts))
             batches = source.iter_batches(
                 _BATCH_ROWS, row_groups=self._groups, columns=self._columns, use_threads=False)
-            while (batch := self._read(lambda: _next_checked(batches))) is not None:
+            while left and (batch := self._read(lambda: _next_checked(batches))) is not None:
                 self.n_bytes += sum(_size(column) for column in batch.columns)
                 if self.n_bytes > self._limits.inflated_bytes:
                     raise ImportRefused(self.too_large(self.n_bytes))
-                wanted = batch.slice(skip, self._stop - number)
+                wanted = batch.slice(skip, left)
                 skip = max(0, skip - batch.num_rows)
-                for values in self._read(wanted.to_pylist):
-                    number += 1
-                    yield Row(number, values, f"row {number}")
-        if number < self._stop:
-            raise ImportRefused(f"{self._label}: it says it has {self._stop:,} rows but only {number:,} could be read. "
-                                "The file is damaged; export it again.")
+                left -= wanted.num_rows
+                yield from self._read(wanted.to_pylist)
+        if left:
+            raise ImportRefused(f"{self._label}: {left:,} of the rows it says it has cannot be read. The file is "
+                                "damaged; export it again.")
 
     def _read(self, step: Callable[[], Any]) -> Any:
         try:
@@ -189,3 +197,75 @@ def _size(array: pa.Array) -> int:
     if pa.types.is_struct(kind):
         return sum(_size(field) for field in array.flatten()) + 8 * len(array)
     return 8 * len(array)
+
+
+def read_files(
+    openers: Sequence[Callable[[], BinaryIO]], label: str, limits: Limits, part: tuple[int, int | None]
+) -> Iterator[dict[str, Any]]:
+    """Yields the rows `part[0]` up to `part[1]` of several files in a row, under the limits for all together.
+
+    Raises:
+        ImportRefused: If a file cannot be read or a limit is exceeded.
+    """
+    first, stop = part
+    at = n_rows = n_bytes = 0
+    for open_file in openers:
+        if stop is not None and at >= stop:
+            return
+        table = ParquetTable(open_file, label, limits, (first - at, None if stop is None else stop - at))
+        for values in table:
+            n_rows += 1
+            if n_rows > limits.rows:
+                raise ImportRefused(too_many_rows(label, limits))
+            yield values
+        n_bytes += table.n_bytes
+        if n_bytes > limits.inflated_bytes:
+            raise ImportRefused(table.too_large(n_bytes))
+        at += table.n_rows
+
+
+def _finite(value: Any) -> Any:
+    """Returns the value with null for each NaN and infinity: pandas writes NaN where a number is missing."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    return value
+
+
+def _open_local(path: str) -> BinaryIO:
+    return open(path, "rb")
+
+
+def _open_remote(address: str) -> BinaryIO:
+    import fsspec  # noqa: PLC0415 - only a data set of the hub needs it
+
+    file: BinaryIO = fsspec.url_to_fs(address, **({"token": False} if address.startswith("hf://") else {}))[0].open(
+        address, "rb")
+    return file
+
+
+def main() -> int:
+    """Carries out one order; see `parquet_process`. Returns the exit status."""
+    order = json.load(sys.stdin)
+    limits = Limits(**order["limits"])
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4 * limits.inflated_bytes, 4 * limits.inflated_bytes))
+    opener: Callable[[str], BinaryIO] = _open_remote if order["is_remote"] else _open_local
+    openers = [partial(opener, file) for file in order["files"]]
+    try:
+        for values in read_files(openers, order["label"], limits, tuple(order["part"])):
+            sys.stdout.write(json.dumps(_finite(values), ensure_ascii=False) + "\n")
+    except ImportRefused as error:
+        sys.stderr.write(str(error))
+        return REFUSED
+    except Exception as error:  # named to the parent, which says it in words
+        sys.stderr.write(type(error).__name__)
+        return FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

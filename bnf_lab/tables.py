@@ -15,7 +15,7 @@ from typing import BinaryIO
 from bnf_lab.csv_rows import CsvTable
 from bnf_lab.errors import ImportRefused
 from bnf_lab.json_rows import read_json_document, read_json_lines
-from bnf_lab.parquet_rows import ParquetTable
+from bnf_lab.parquet_process import read_parquet
 from bnf_lab.rows import Limits, Table, file_label, megabytes
 
 _BLOCK = 1 << 20
@@ -135,7 +135,7 @@ def open_table(path: Path, name: str, limits: Limits) -> Table:
     head = content.head()
     _check_kind(head, content.is_gzip, label)
     if head.startswith(b"PAR1"):
-        return ParquetTable(lambda: open(path, "rb"), label, limits)
+        return read_parquet([str(path)], label, limits)
     head = head.removeprefix(_BOM)
     if _is_json_lines(head, label):
         return read_json_lines(_Lines(content), label, limits)

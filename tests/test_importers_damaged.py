@@ -30,7 +30,8 @@ def good_files():
     for records in tables:
         lines = "\n".join(map(json.dumps, records)).encode()
         yield from (lines, gzip.compress(lines), json.dumps({"n": 1, "data": records}, indent=1).encode())
-        yield from (json.dumps({k: [r[k] for r in records] for k in records[0]}).encode(), parquet_bytes(records))
+        yield json.dumps({k: [r[k] for r in records] for k in records[0]}).encode()
+    yield parquet_bytes(talks)  # one only: each reading of Parquet is a process
     yield csv.encode()
 
 
