@@ -3,7 +3,7 @@
 Every float field of `MetricPoint` is drawn by one of these figures or stands in `TABLE_ONLY`; the probe (held-out
 responses) and the training batch are never mixed in one line. The token figures are in `feedback_plots`, the
 counts of judgements in `count_plots`; this room hands all of them on. On a page, show them with
-`ui.live_plot.LivePlot`: gr.Plot would lose the person's zoom with every update.
+`ui.live_plot`: gr.Plot would lose the person's zoom with every update.
 """
 
 from __future__ import annotations

@@ -1,14 +1,16 @@
 """A plotly figure that can change every second without flicker and without losing the person's zoom.
 
 `gr.Plot` (gradio 6.31) rebuilds its element for every new value, so zoom, hover and hidden legend entries are lost.
-This component keeps one element and hands new data to `Plotly.react`; the figures carry a constant `uirevision`. It
-uses the plotly that gradio itself ships, which `load_plotly` makes the page load. Remove it when gr.Plot keeps its
-element. This room must not know what the figures show.
+These areas keep one element and hand new data to `Plotly.react`; the figures carry a constant `uirevision`. They use
+the plotly that gradio itself ships, which `load_plotly` makes the page load. Remove them when gr.Plot keeps its
+element. Values travel as JSON and never become markup: the templates hold no value. This room must not know what the
+figures show.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -17,53 +19,37 @@ import plotly.graph_objects as go
 from bnf_lab.plots import TokenCell, empty_figure
 from bnf_lab.ui.theme import ASSETS
 
-_PLOT_CSS = "@media (max-width: 600px) { .modebar-container { display: none } }"
-_TOKENS_CSS = (
-    ".lab-tokens { white-space: pre-wrap; line-height: 2 }"
-    " .lab-tokens span { border-radius: 3px; padding: 2px 0 }"
-)
+
+def live_plot(**options: Any) -> gr.HTML:
+    """Draws the place of a figure where the call stands; its value is what `sent_figure` returns.
+
+    Put each in a `gr.Column(min_width=320)`, so that figures wrap on a narrow screen.
+    """
+    return _scripted('<div class="lab-plot" role="img"></div>', "plot.js", options)
 
 
-class LivePlot(gr.HTML):
-    """Shows a `Figure`; None leaves it as it is. Put each in a `gr.Column(min_width=320)`, so that it wraps."""
-
-    def __init__(self, value: go.Figure | None = None, **options: Any) -> None:
-        super().__init__(
-            value=value,
-            html_template='<div class="lab-plot" role="img"></div>',
-            css_template=_PLOT_CSS,
-            js_on_load=(ASSETS / "plot.js").read_text(encoding="utf-8"),
-            apply_default_css=False,
-            **options,
-        )
-
-    def postprocess(self, value: go.Figure | None) -> str | None:
-        return None if value is None else value.to_json()
-
-    def get_block_name(self) -> str:
-        return "html"
+def sent_figure(figure: go.Figure) -> str:
+    """Returns a figure as a `live_plot` takes it."""
+    return figure.to_json()  # type: ignore[no-any-return]
 
 
-class TokenStrip(gr.HTML):
-    """Shows tokens as coloured text with tooltips; texts reach the page as JSON data, never as markup."""
+def token_strip(**options: Any) -> gr.HTML:
+    """Draws the place of coloured tokens with tooltips; its value is what `sent_tokens` returns."""
+    return _scripted('<p class="lab-tokens"></p>', "tokens.js", options)
 
-    def __init__(self, value: tuple[TokenCell, ...] | None = None, **options: Any) -> None:
-        super().__init__(
-            value=value,
-            html_template='<div class="lab-tokens"></div>',
-            css_template=_TOKENS_CSS,
-            js_on_load=(ASSETS / "tokens.js").read_text(encoding="utf-8"),
-            apply_default_css=False,
-            **options,
-        )
 
-    def postprocess(self, value: tuple[TokenCell, ...] | None) -> str | None:
-        return None if value is None else json.dumps([[c.text, c.color, c.tooltip] for c in value])
-
-    def get_block_name(self) -> str:
-        return "html"
+def sent_tokens(cells: Sequence[TokenCell]) -> str:
+    """Returns tokens as a `token_strip` takes them."""
+    return json.dumps([[cell.text, cell.color, cell.tooltip] for cell in cells])
 
 
 def load_plotly() -> gr.Plot:
-    """Puts a hidden plot on the page, once, so that gradio loads its own plotly for every `LivePlot`."""
+    """Puts a hidden plot on the page, once, so that gradio loads its own plotly for every `live_plot`."""
     return gr.Plot(value=empty_figure(""), visible="hidden", elem_id="plotly-loader")
+
+
+def _scripted(template: str, script: str, options: dict[str, Any]) -> gr.HTML:
+    return gr.HTML(
+        html_template=template, js_on_load=(ASSETS / script).read_text(encoding="utf-8"), apply_default_css=False,
+        **options,
+    )

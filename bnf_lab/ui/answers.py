@@ -1,0 +1,53 @@
+""""Now it says": the fixed prompts with their answers over the run. Pure: records -> markup."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from bnf_lab.records import AnswerPoint
+from bnf_lab.ui import train_texts as texts
+from bnf_lab.ui.markup import fill, joined
+
+
+def draw_answers(points: Sequence[AnswerPoint]) -> Markup:
+    """Returns one card a prompt: base beside newest, the answers in between below, newest first."""
+    if not points:
+        return fill('<div class="lab-empty">{}</div>', texts.ANSWERS_NONE)
+    by_prompt: dict[str, list[AnswerPoint]] = {}
+    for point in sorted(points, key=lambda p: p.step):
+        by_prompt.setdefault(point.prompt, []).append(point)
+    return joined(_card(prompt, answers) for prompt, answers in by_prompt.items())
+
+
+def _card(prompt: str, answers: list[AnswerPoint]) -> Markup:
+    first, *later = answers
+    newest = later[-1] if later else None
+    between = later[-2::-1] if len(later) > 1 else []
+    return fill(
+        '<article class="lab-says"><p class="lab-says-prompt">{prompt}</p><div class="lab-says-pair">{base}{now}</div>'
+        "{older}</article>",
+        prompt=prompt, base=_answer(first, "Base" if first.step == 0 else f"Step {first.step}"),
+        now=_answer(newest, f"Step {newest.step}") if newest else _waiting(),
+        older=_older(between),
+    )
+
+
+def _older(between: list[AnswerPoint]) -> Markup:
+    if not between:
+        return Markup("")
+    return fill('<div class="lab-says-older">{}</div>', joined(_answer(a, f"Step {a.step}") for a in between))
+
+
+def _answer(point: AnswerPoint, title: str) -> Markup:
+    fault = "empty" if point.is_empty else "repeats itself" if point.is_repeating else ""
+    return fill(
+        '<div class="lab-says-answer"><p class="lab-small"><b>{title}</b> {n} tokens {fault}</p><p>{text}</p></div>',
+        title=title, n=point.n_tokens, text=point.answer.strip() or "(empty)",
+        fault=fill('<b class="lab-chip dispreferred">{}</b>', fault) if fault else "",
+    )
+
+
+def _waiting() -> Markup:
+    return fill('<div class="lab-says-answer"><p class="lab-small">{}</p></div>', texts.ANSWERS_NONE)

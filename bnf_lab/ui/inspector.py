@@ -1,0 +1,144 @@
+"""The feedback map and the token inspector over one slider of recorded steps. Knows run folders, no tab."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from markupsafe import Markup
+
+from bnf_lab import plots
+from bnf_lab.records import ProbeResponse, TokenHeader, TokenSnapshot
+from bnf_lab.runs import RunFolder
+from bnf_lab.ui import train_texts as texts
+from bnf_lab.ui.live_plot import live_plot, sent_tokens, token_strip
+from bnf_lab.ui.markup import fill, html_area, joined
+from bnf_lab.ui.run_figures import Mark, RunFigures, TokenRecord
+
+LABEL_CHARS = 70
+
+
+@dataclass(frozen=True)
+class Look:
+    """Where a person looks: which response, and which recorded step (None: always the newest)."""
+
+    run_id: str = ""
+    step: int | None = None
+    response: int = 0
+
+
+@dataclass(frozen=True)
+class Inspector:
+    """The components; `look` is written by the person's own clicks only, never by a timer."""
+
+    look: gr.State
+    slider: gr.Slider
+    response: gr.Dropdown
+    heading: gr.HTML
+    feedback: gr.HTML
+    prompt: gr.HTML
+    tokens: gr.HTML
+    note: gr.HTML
+
+    @property
+    def moment(self) -> tuple[Any, ...]:
+        """What depends on step and response."""
+        return self.heading, self.feedback, self.prompt, self.tokens, self.note
+
+
+def build() -> Inspector:
+    """Draws the section where the call stands."""
+    look = gr.State(Look())
+    with gr.Row(elem_id="watch-look", equal_height=True):
+        response = gr.Dropdown([], label=texts.RESPONSE, filterable=False, scale=2, min_width=260,
+                               elem_id="watch-response")
+        slider = gr.Slider(0, 1, value=0, step=1, label=texts.RECORDED_STEP, scale=3, min_width=260,
+                           elem_id="watch-step", buttons=[])
+    heading = html_area(elem_id="watch-at")
+    with gr.Row(elem_classes="lab-plots"):
+        with gr.Column(min_width=320):
+            html_area(fill("<h3>{}</h3>", texts.TITLES["feedback"]))
+            feedback = live_plot(elem_id="plot-feedback")
+            html_area(fill('<p class="lab-small">{}</p>', plots.READING["feedback"]))
+        with gr.Column(min_width=320):
+            html_area(fill("<h3>{}</h3>", texts.TITLES["tokens"]))
+            prompt = html_area(elem_id="watch-prompt")
+            tokens = token_strip(elem_id="watch-tokens")
+            note = html_area()
+            html_area(_legend())
+    return Inspector(look, slider, response, heading, feedback, prompt, tokens, note)
+
+
+def draw_inspector(parts: Inspector, figures: RunFigures, folder: RunFolder, mark: Mark, look: Look) -> dict[Any, Any]:
+    """Returns the updates of all components but `look`, as (component: value)."""
+    record = figures.tokens(folder, mark)
+    steps = record.steps
+    snapshot = record.at(look.step)
+    if record.header is None or snapshot is None:
+        waiting = fill('<p class="lab-small">{}</p>', texts.TOKENS_NONE)
+        return {
+            parts.slider: gr.Slider(interactive=False), parts.response: gr.Dropdown([], value=None),
+            parts.heading: str(waiting), parts.feedback: figures.feedback(folder, mark, record, None),
+            parts.prompt: "", parts.tokens: sent_tokens(()), parts.note: "",
+        }
+    return {
+        parts.slider: gr.Slider(
+            minimum=steps[0], maximum=max(steps[-1], steps[0] + 1), value=snapshot.step, interactive=len(steps) > 1),
+        parts.response: gr.Dropdown(_choices(record.header), value=_index(record.header, look)),
+        **draw_moment(parts, figures, folder, mark, look),
+    }
+
+
+def draw_moment(parts: Inspector, figures: RunFigures, folder: RunFolder, mark: Mark, look: Look) -> dict[Any, Any]:
+    """Returns what depends on step and response, without touching the two widgets that choose them."""
+    record = figures.tokens(folder, mark)
+    snapshot = record.at(look.step)
+    if record.header is None or snapshot is None:
+        return {}
+    index = _index(record.header, look)
+    cells = plots.token_cells(record.header, snapshot, index)
+    return {
+        parts.heading: str(_heading(record, snapshot)),
+        parts.feedback: figures.feedback(folder, mark, record, snapshot.step),
+        parts.prompt: str(fill('<p class="lab-row-prompt">{}</p>', record.header.responses[index].prompt)),
+        parts.tokens: sent_tokens(cells),
+        parts.note: str(_note(record.header.responses[index], cells)),
+    }
+
+
+def _note(response: ProbeResponse, cells: Sequence[plots.TokenCell]) -> Markup:
+    shift = sum(cell.shift for cell in cells) / max(1, len(cells))
+    return fill(
+        '<p class="lab-small"><b class="lab-chip {verdict}">{verdict}</b> {shift:+.2f} nats/token against the base. '
+        "{hover}</p>",
+        verdict=response.verdict, shift=shift, hover=texts.HOVER,
+    )
+
+
+def _legend() -> Markup:
+    keys = joined(fill('<li><i style="background:{}"></i>{}</li>', color, words)
+                  for color, words in plots.token_legend())
+    return fill('<ul class="lab-legend">{}</ul><p class="lab-small">{}</p>', keys, plots.READING["tokens"])
+
+
+def _heading(record: TokenRecord, snapshot: TokenSnapshot) -> Markup:
+    n_steps = len(record.steps)
+    newest = " (the newest)" if snapshot.step == record.steps[-1] else ""
+    return fill('<p class="lab-small">Step {}{} of {} recorded, {} to {}.</p>', snapshot.step, newest, n_steps,
+                record.steps[0], record.steps[-1])
+
+
+def _choices(header: TokenHeader) -> Sequence[tuple[str, int]]:
+    return [(_label(place, response), place) for place, response in enumerate(header.responses)]
+
+
+def _label(place: int, response: ProbeResponse) -> str:
+    prompt = " ".join(response.prompt.split())
+    short = prompt if len(prompt) <= LABEL_CHARS else prompt[: LABEL_CHARS - 1] + "…"
+    return f"{place + 1} · {response.verdict} · {short}"
+
+
+def _index(header: TokenHeader, look: Look) -> int:
+    return look.response if 0 <= look.response < len(header.responses) else 0
