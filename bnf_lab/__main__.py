@@ -1,0 +1,13 @@
+"""`python -m bnf_lab`: the lab without a browser; see `cli`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+from bnf_lab.cli import main
+
+if __name__ == "__main__":
+    # a termination leaves by the same way as Ctrl-C, so that helper processes end and nothing half-written stays
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.exit(main())
