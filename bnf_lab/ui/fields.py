@@ -62,7 +62,7 @@ def _draw_field(
 ) -> gr.components.Component:
     default = field_default(name)
     common: dict[str, Any] = {
-        "label": f"{spec.label} ({spec.unit})" if spec.unit else spec.label,
+        "label": f"{spec.label} ({spec.unit})" if spec.unit and spec.unit not in spec.label.lower() else spec.label,
         "info": spec.help,
         "value": default,
         "elem_id": f"field-{name}",
@@ -77,9 +77,8 @@ def _draw_field(
         return _draw_text(spec, offered, common)
     if spec.step is not None and spec.maximum is not None and spec.maximum <= 1:
         return gr.Slider(minimum=spec.minimum, maximum=spec.maximum, step=spec.step, **common)
-    return gr.Number(
-        minimum=spec.minimum, maximum=spec.maximum, step=spec.step,
-        precision=0 if isinstance(default, int) else None, **common)
+    # without minimum and maximum: gradio would complain at every key while "0.0005" is typed; `from_dict` checks
+    return gr.Number(step=spec.step, precision=0 if isinstance(default, int) else None, **common)
 
 
 def _draw_text(

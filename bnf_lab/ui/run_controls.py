@@ -89,9 +89,10 @@ def wire(
 
     def act(what: Callable[[str, str], None]) -> Callable[[str, Any], Any]:
         def handler(token: str, at: Any) -> Any:
+            owner = lab.owner_of(token)
             if not at.run_id:
                 raise NotFound("No run is shown. Choose one from the list.")
-            what(lab.owner_of(token), at.run_id)
+            what(owner, at.run_id)
             return redraw(token, at.run_id)
 
         return handler
@@ -100,8 +101,8 @@ def wire(
     listen(controls.stop.click, act(lab.stop_run), inputs, drawn)
     listen(controls.resume.click, act(lab.resume_run), inputs, drawn, lane=Lane.START)
     listen(controls.yes.click, act(lab.delete_run), inputs, drawn)
-    listen(controls.delete.click, lambda token: gr.Row(visible=True), [session.token], [controls.sure])
-    listen(controls.no.click, lambda token: gr.Row(visible=False), [session.token], [controls.sure])
+    listen(controls.delete.click, lambda: gr.Row(visible=True), [], [controls.sure])
+    listen(controls.no.click, lambda: gr.Row(visible=False), [], [controls.sure])
 
 
 def _when(created_at: str) -> str:

@@ -17,7 +17,7 @@ from bnf_lab.config import EMBEDDED_MODEL, RunConfig, field_specs
 from bnf_lab.errors import ConfigError, LabError
 from bnf_lab.store import CollectionCount
 from bnf_lab.ui import train_texts as texts
-from bnf_lab.ui.fields import collect_config, draw_fields
+from bnf_lab.ui.fields import collect_config, draw_fields, show_for_method
 from bnf_lab.ui.guard import Lane, checked_text, listen
 from bnf_lab.ui.markup import fill, html_area
 from bnf_lab.ui.preflight import draw_preflight, draw_problems, fetch_note, labelled
@@ -76,7 +76,7 @@ def build(lab: Lab, session: Session) -> TrainTab:
     inputs = [session.token, *parts.inputs]
     edits = [component.input for component in (parts.collections, *parts.fields.values())]
     listen(partial(gr.on, edits), do.check, inputs, parts.checked, trigger_mode="always_last")
-    listen(parts.asked.change, do.check, inputs, parts.checked)
+    listen(parts.asked.change, do.check_kept, [session.token], parts.checked)
     listen(parts.defaults.click, do.reset, [session.token], parts.drawn)
     listen(parts.measure.click, do.measure, inputs, parts.checked, lane=Lane.START)
     listen(parts.start.click, do.start, inputs, [session.run_id, session.tabs], lane=Lane.START,
@@ -88,7 +88,7 @@ def _draw(session: Session) -> _Parts:
     with gr.Column(visible=False, elem_id="train-empty") as empty:
         html_area(fill('<div class="lab-empty">{}</div>', texts.NOTHING_TO_TRAIN))
         to_preferences = gr.Button(texts.TO_PREFERENCES, variant="primary", elem_id="train-to-preferences")
-    listen(to_preferences.click, lambda token: show_tab("preferences"), [session.token], [session.tabs])
+    listen(to_preferences.click, lambda: show_tab("preferences"), [], [session.tabs])
     with gr.Row(visible=False, elem_id="train-page") as page:
         with gr.Column(scale=3, min_width=320, elem_id="train-settings"):
             collections = gr.CheckboxGroup([], label=texts.WHICH_JUDGEMENTS, info=texts.WHICH_HELP,
@@ -96,7 +96,8 @@ def _draw(session: Session) -> _Parts:
             fields = draw_fields("essential", choices={"model": [(texts.EMBEDDED_LABEL, EMBEDDED_MODEL)]})
             with gr.Accordion(texts.ADVANCED, open=False, elem_id="train-advanced"):
                 fields |= draw_fields("advanced")
-                defaults = gr.Button(texts.DEFAULTS, size="sm", elem_id="train-defaults")
+                with gr.Row(elem_classes="lab-actions"):
+                    defaults = gr.Button(texts.DEFAULTS, size="sm", elem_id="train-defaults")
         with gr.Column(scale=2, min_width=300, elem_id="train-side", elem_classes="lab-panel"):
             html_area(fill("<h3>{}</h3>", texts.BEFORE_START))
             panel = html_area(fill('<p class="lab-small">{}</p>', texts.CHECKING), elem_id="train-preflight")
@@ -142,28 +143,43 @@ class Handlers:
 
     def check(self, token: str, name: object, collections: object, *values: Any) -> dict[Any, Any]:
         """Says what the run would be and what is wrong with it; only a run with nothing wrong can be started."""
-        owner, parts = self.lab.owner_of(token), self.parts
+        owner = self.lab.owner_of(token)
         chosen = self._chosen(owner, collections)
-        method = dict(zip(parts.fields, values, strict=True))["method"]
-        shown = {parts.fields[field]: gr.update(visible=method in field_specs()[field].methods)
-                 for field in METHOD_FIELDS}
         try:
             config = self._config(chosen, values)
         except ConfigError as error:
-            return {**shown, parts.panel: str(draw_problems(error.problems)),
+            return {**self._show_fields(dict(zip(self.parts.fields, values, strict=True))["method"]),
+                    self.parts.panel: str(draw_problems(error.problems)),
+                    self.parts.start: gr.Button(interactive=False), self.parts.measure: gr.Button(visible=False)}
+        self._save_draft(owner, config, [name for name in self._collections(owner) if name not in chosen])
+        return self._verdict(owner, config, chosen)
+
+    def check_kept(self, token: str) -> dict[Any, Any]:
+        """Checks what has just been drawn, which the browser may not hold yet."""
+        owner = self.lab.owner_of(token)
+        config, left_out = self._load_draft(owner)
+        return self._verdict(owner, config, [name for name in self._collections(owner) if name not in left_out])
+
+    def _verdict(self, owner: str, config: RunConfig, chosen: Sequence[str]) -> dict[Any, Any]:
+        parts = self.parts
+        if not chosen:
+            return {parts.panel: str(draw_problems([texts.CHOOSE_COLLECTION])),
                     parts.start: gr.Button(interactive=False), parts.measure: gr.Button(visible=False)}
-        everything = [count.name for count in self.lab.store.count_judgements(owner).collections]
-        self._save_draft(owner, config, [name for name in everything if name not in chosen])
         found = self.lab.preflight(owner, config, chosen)
         note = fetch_note(config.model, self.lab.models(owner))
         can_start = not found.problems
+        can_measure = can_start and not note and found.seconds is None
         return {
-            **shown,
+            **self._show_fields(config.method),
             parts.panel: str(draw_preflight(found, [note] if note else [])),
             parts.start: gr.Button(interactive=can_start),
-            parts.measure: gr.Button(texts.MEASURE, visible=can_start and not note and found.seconds is None,
-                                     interactive=True),
+            parts.measure: gr.Button(texts.MEASURE, visible=can_measure, interactive=True),
         }
+
+    def _show_fields(self, method: object) -> dict[Any, Any]:
+        """Hides the settings that the method does not read."""
+        updates = show_for_method(METHOD_FIELDS, str(method))
+        return {self.parts.fields[name]: update for name, update in zip(METHOD_FIELDS, updates, strict=True)}
 
     def measure(self, token: str, name: object, collections: object, *values: Any) -> Iterator[dict[Any, Any]]:
         """Times one step on these judgements, so that the duration is known."""
@@ -195,16 +211,15 @@ class Handlers:
         return config
 
     def _chosen(self, owner: str, collections: object) -> list[str]:
-        known = {count.name for count in self.lab.store.count_judgements(owner).collections}
         if not isinstance(collections, list) or not all(isinstance(name, str) for name in collections):
             raise LabError(f"{texts.WHICH_JUDGEMENTS}: choose among the collections on the page.")
-        return [name for name in collections if name in known]
+        return [name for name in self._collections(owner) if name in collections]
+
+    def _collections(self, owner: str) -> list[str]:
+        return [count.name for count in self.lab.store.count_judgements(owner).collections]
 
     def _field_updates(self, owner: str, config: RunConfig) -> dict[Any, Any]:
-        updates = {}
-        for name, component in self.parts.fields.items():
-            methods = field_specs()[name].methods
-            updates[component] = gr.update(value=getattr(config, name), visible=not methods or config.method in methods)
+        updates = {component: gr.update(value=getattr(config, name)) for name, component in self.parts.fields.items()}
         models = [(texts.EMBEDDED_LABEL if m.id == EMBEDDED_MODEL else m.label, m.id) for m in self.lab.models(owner)]
         updates[self.parts.fields["model"]] = gr.update(value=config.model, choices=models)
         return updates

@@ -96,7 +96,7 @@ def _draw(session: Session) -> _Parts:
     with gr.Column(visible=False, elem_id="watch-empty") as empty:
         html_area(fill('<div class="lab-empty">{}</div>', texts.NO_RUN_YET))
         to_train = gr.Button(texts.TO_TRAIN, variant="primary", elem_id="watch-to-train")
-    listen(to_train.click, lambda token: show_tab("train"), [session.token], [session.tabs])
+    listen(to_train.click, lambda: show_tab("train"), [], [session.tabs])
     load_plotly()
     with gr.Column(visible=False, elem_id="watch-page") as page:
         with gr.Row(elem_id="watch-head", equal_height=True):
