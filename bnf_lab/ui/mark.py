@@ -121,6 +121,7 @@ def _draw_card(number: int) -> _Card:
     with gr.Column(visible=False, min_width=280, elem_classes="lab-card lab-candidate") as column:
         head = html_area()
         answer = gr.Textbox(show_label=False, container=False, interactive=False, lines=4, max_lines=14,
+                            placeholder=texts.MARK_WAITING,
                             elem_id=f"mark-answer-{number}", max_length=MAX_PROMPT_CHARS)
         with gr.Row(elem_classes="lab-verdicts"):
             prefer = gr.Button("Preferred", size="sm", min_width=80, elem_id=f"mark-prefer-{number}",

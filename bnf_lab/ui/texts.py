@@ -48,6 +48,7 @@ MARK_KEYS = (
     "<kbd>N</kbd> next prompt"
 )
 MARK_EMPTY = "The answers will appear here. Type a prompt above and press “Write answers”."
+MARK_WAITING = "Waiting for the model; before its first answer it is loaded."
 MARK_PROMPT_HINT = "For example: How do I keep basil alive on a windowsill?"
 PROMPTS_HELP = "One prompt a line (.txt), or JSONL with a “prompt” in each line."
 
