@@ -12,11 +12,11 @@ from gradio.events import Dependency
 from bnf_lab.count_plots import length_histogram
 from bnf_lab.errors import LabError, NotFound
 from bnf_lab.preferences import Judgement, Source, Verdict
-from bnf_lab.store import StoredJudgement
 from bnf_lab.ui import texts
 from bnf_lab.ui.downloads import build_export
 from bnf_lab.ui.guard import checked_number, checked_text, listen
-from bnf_lab.ui.markup import fill, html_area, joined
+from bnf_lab.ui.judgement_rows import draw_rows
+from bnf_lab.ui.markup import fill, html_area
 from bnf_lab.ui.session import Redraw, Session
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ def _table(lab: Lab, owner: str, filters: Filters, step: int = 0) -> Any:
     first = page * PAGE_ROWS + 1
     place = f"{first:,} to {first + len(found) - 1:,} of {n_matching:,}" if found else ""
     return (
-        _rows(found) if found else _nothing(bool(names)),
+        draw_rows(found) if found else _nothing(bool(names)),
         fill('<p class="lab-small">{}</p>', place),
         gr.Button(interactive=page > 0),
         gr.Button(interactive=page < last_page),
@@ -268,35 +268,3 @@ def _lengths(lab: Lab, owner: str, filters: Filters) -> Any:
 
 def _nothing(has_any: bool) -> Any:
     return fill('<div class="lab-empty">{}</div>', texts.TABLE_NO_MATCH if has_any else texts.TABLE_EMPTY)
-
-
-def _rows(found: Sequence[StoredJudgement]) -> Any:
-    return fill('<div class="lab-rows">{}</div>', joined(_row(stored) for stored in found))
-
-
-def _row(stored: StoredJudgement) -> Any:
-    judgement = stored.judgement
-    weight = f" · weight {judgement.weight:g}" if judgement.weight != 1 else ""
-    return fill(
-        '<article class="lab-row {verdict}"><div class="lab-row-text">'
-        '<p class="lab-row-prompt">{prompt}</p>{response}'
-        '<p class="lab-small"><b class="lab-chip {verdict}">{verdict}</b> {collection} · {source}{weight}</p></div>'
-        '<div class="lab-row-buttons">'
-        '<button type="button" data-act="{other}" data-id="{id}" title="Make it {other}">Flip</button>'
-        '<button type="button" data-act="edit" data-id="{id}">Edit</button>'
-        '<button type="button" data-act="delete" data-id="{id}">Delete</button></div></article>',
-        verdict=judgement.verdict, other=judgement.verdict.flipped, prompt=_short(judgement.prompt_text, 160),
-        response=_response(judgement.response), collection=_short(stored.collection, 60), source=judgement.source,
-        weight=weight, id=judgement.id,
-    )
-
-
-def _response(text: str) -> Any:
-    if len(text) <= 240:
-        return fill('<p class="lab-row-answer">{}</p>', text or "(empty)")
-    rest = text[240:4000] + ("… (Edit shows all of it)" if len(text) > 4000 else "")
-    return fill('<details class="lab-row-answer"><summary>{}<i>…</i></summary>{}</details>', text[:240], rest)
-
-
-def _short(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
