@@ -35,7 +35,7 @@ NOTHING_JUDGED = (
 )
 TO_TRAIN = "Train on these"
 
-DEMO_INTRO = "Ready-made judgements on the embedded model's own answers. One click adds a set to yours."
+DEMO_INTRO = "Ready-made judgements to start with. One click adds a set to yours."
 DEMO_ADD = "Add to my judgements"
 DEMO_ADDED = "Added"
 
