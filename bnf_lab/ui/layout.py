@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import gradio as gr
 
-from bnf_lab.ui import header, preferences_tab, texts, train_tab, watch_tab
+from bnf_lab.ui import chat_tab, header, preferences_tab, texts, train_tab, watch_tab
 from bnf_lab.ui.guard import Lane, listen
 from bnf_lab.ui.session import Redraw, Session, build_token, keep_or_make_token
 from bnf_lab.ui.theme import ASSETS, build_theme
@@ -30,6 +30,7 @@ TABS: tuple[tuple[str, str, Callable[[Any, Session], Any]], ...] = (
     ("preferences", texts.TAB_PREFERENCES, preferences_tab.build),
     ("train", texts.TAB_TRAIN, train_tab.build),
     ("watch", texts.TAB_WATCH, watch_tab.build),
+    ("chat", texts.TAB_CHAT, chat_tab.build),
 )
 """(id, title, build) of each tab, in the order of the journey."""
 
@@ -95,7 +96,7 @@ def launch_settings() -> dict[str, Any]:
         "app_kwargs": {"openapi_url": None},
         "footer_links": [],
         "theme": build_theme(),
-        "css_paths": [ASSETS / "lab.css", ASSETS / "watch.css"],
+        "css_paths": [ASSETS / "lab.css", ASSETS / "watch.css", ASSETS / "chat.css"],
         "js": (ASSETS / "keys.js").read_text(encoding="utf-8"),
         "favicon_path": ASSETS / "favicon.svg",
     }
