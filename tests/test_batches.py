@@ -1,0 +1,133 @@
+"""What is held out, in which order the rest comes, and how texts become token ids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer
+
+from bnf_lab.batches import Encoder, build_batch, plan_steps, split_units
+from bnf_lab.config import RunConfig
+from bnf_lab.errors import RunRefused
+from bnf_lab.losses import LOSSES
+from bnf_lab.preferences import Judgement, Message, Source, Verdict, build_pair
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_model_path: Path) -> Encoder:
+    return Encoder(AutoTokenizer.from_pretrained(tiny_model_path), max_tokens=96)
+
+
+def make_pairs(n: int) -> list[Judgement]:
+    return [
+        judgement
+        for i in range(n)
+        for judgement in build_pair(
+            (Message("user", f"Question {i}?"),), f"Answer {i}.", "No " * (i % 5 + 1), source=Source.UPLOAD
+        )
+    ]
+
+
+def test_a_response_is_exactly_the_text_and_the_end_of_turn(encoder: Encoder) -> None:
+    judgement = make_pairs(1)[0]
+    encoded = encoder.encode(judgement)
+    assert encoder.tokenizer.decode(encoded.response_ids) == "Answer 0.<|im_end|>"
+    prompt = encoder.tokenizer.decode(encoded.prompt_ids)
+    assert prompt == "<|im_start|>user\nQuestion 0?<|im_end|>\n<|im_start|>assistant\n"
+    assert not encoded.is_cut
+
+
+def test_too_long_texts_are_cut_to_the_limit_and_lose_their_end_of_turn(encoder: Encoder) -> None:
+    long = Judgement((Message("user", "why " * 200),), "because " * 200, Verdict.PREFERRED)
+    encoded = encoder.encode(long)
+    assert encoded.is_cut
+    assert encoded.n_tokens == encoder.max_tokens
+    assert len(encoded.response_ids) >= encoder.max_tokens // 2
+    assert encoded.response_ids[-1] not in encoder.end_ids
+
+
+def test_batch_masks_point_at_the_positions_that_predict_the_response(encoder: Encoder) -> None:
+    responses = [encoder.encode(j) for j in make_pairs(3)]
+    batch = build_batch(responses, pad_id=0)
+    for row, response in enumerate(responses):
+        n = len(response.response_ids)
+        assert batch.response_mask[row].sum() == n
+        predicted = batch.input_ids[row, batch.positions[row, :n] + 1]
+        assert tuple(predicted.tolist()) == response.response_ids
+        assert batch.attention_mask[row].sum() == response.n_tokens
+    assert batch.is_preferred.tolist() == [True, False] * 3
+
+
+def test_the_probe_shares_no_prompt_with_the_training_part() -> None:
+    judgements = make_pairs(30)
+    split = split_units(judgements, n_probe=4, seed=1)
+    train = {unit[0].prompt for unit in split.train}
+    probe = {unit[0].prompt for unit in split.probe}
+    assert split.is_held_out
+    assert len(split.probe) == 4
+    assert not train & probe
+    assert sum(map(len, split.train)) + sum(map(len, split.probe)) == len(judgements)
+    assert split == split_units(judgements, n_probe=4, seed=1)
+    assert split != split_units(judgements, n_probe=4, seed=2)
+
+
+def test_the_probe_takes_at_most_a_fifth_of_the_prompts_and_32_responses_of_a_verdict() -> None:
+    assert len(split_units(make_pairs(10), n_probe=12, seed=0).probe) == 2
+    assert len(split_units(make_pairs(400), n_probe=32, seed=0).probe) == 32
+
+
+def test_with_few_prompts_nothing_is_held_out_and_this_is_said() -> None:
+    split = split_units(make_pairs(3), n_probe=2, seed=0)
+    assert not split.is_held_out
+    assert sum(map(len, split.train)) == 6
+    assert split.probe
+
+
+def test_plan_is_the_same_for_every_loss_and_covers_the_data(encoder: Encoder) -> None:
+    units = split_units(make_pairs(20), n_probe=4, seed=0).train
+    config = RunConfig(n_steps=4, responses_per_step=8, micro_batch_size=4)
+    plans = {name: plan_steps(units, config, LOSSES[name], encoder.encode) for name in LOSSES}
+    for plan in plans.values():
+        assert len(plan) == 8
+    steps = {
+        name: [{r.judgement_id for m in plan[2 * i : 2 * i + 2] for r in m.responses} for i in range(4)]
+        for name, plan in plans.items()
+    }
+    assert steps["bnf"] == steps["dpo"] == steps["nll"]
+    assert len(set.union(*steps["bnf"])) == 32  # four steps of eight, no response twice in the first pass
+    assert all(m.n_units_in_step == 8 for m in plans["bnf"])
+    assert all(m.n_units_in_step == 4 for m in plans["dpo"])
+
+
+def test_pairs_stay_together_only_where_the_loss_needs_them(encoder: Encoder) -> None:
+    units = split_units(make_pairs(20), n_probe=4, seed=0).train
+    plan = plan_steps(units, RunConfig(n_steps=2, micro_batch_size=2), LOSSES["dpo"], encoder.encode)
+    for micro_batch in plan:
+        assert micro_batch.pairs == ((0, 1),)
+        assert [r.is_preferred for r in micro_batch.responses] == [True, False]
+        assert micro_batch.responses[0].prompt_key == micro_batch.responses[1].prompt_key
+
+
+@pytest.mark.parametrize(("per_step", "micro"), [(8, 8), (8, 3), (1, 8), (5, 2), (7, 7)])
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_every_step_has_equally_many_non_empty_micro_batches(
+    encoder: Encoder, name: str, per_step: int, micro: int
+) -> None:
+    single = Judgement((Message("user", "Alone?"),), "Yes.", Verdict.PREFERRED)
+    units = split_units([*make_pairs(12), single], n_probe=2, seed=0).train
+    config = RunConfig(n_steps=9, responses_per_step=per_step, micro_batch_size=micro)
+    plan = plan_steps(units, config, LOSSES[name], encoder.encode)
+    assert len(plan) % config.n_steps == 0
+    assert all(micro_batch.responses for micro_batch in plan)
+    limit = max(micro, 2) + 1  # a step may overshoot by one response
+    assert all(len(micro_batch.responses) <= limit for micro_batch in plan)
+
+
+def test_pairwise_losses_refuse_unpaired_data_with_the_count(encoder: Encoder) -> None:
+    judgements = [Judgement((Message("user", f"Q{i}"),), "A", Verdict.PREFERRED) for i in range(6)]
+    units = split_units(judgements, n_probe=1, seed=0).train
+    with pytest.raises(RunRefused, match=r"DPO needs pairs: 0 of \d+ prompts.*choose BNF"):
+        plan_steps(units, RunConfig(n_steps=1), LOSSES["dpo"], encoder.encode)
+    with pytest.raises(RunRefused, match="no judgement to train on"):
+        plan_steps((), RunConfig(n_steps=1), LOSSES["bnf"], encoder.encode)

@@ -1,0 +1,156 @@
+"""The trainer: only adapter weights move, accumulation changes nothing, stop and resume is exact."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import TrainerCallback
+
+from bnf_lab.batches import Encoder, plan_steps, split_units
+from bnf_lab.checkpoints import newest_checkpoint
+from bnf_lab.config import RunConfig
+from bnf_lab.errors import TrainingDiverged
+from bnf_lab.losses import LOSSES, LossOutput
+from bnf_lab.models import LoadedModel, add_lora, load_model
+from bnf_lab.preferences import Judgement, Message, Source, build_pair
+from bnf_lab.trainer import BNFTrainer
+
+CONFIG = RunConfig(n_steps=4, responses_per_step=4, micro_batch_size=4, lora_rank=4, lora_alpha=8, checkpoint_steps=2)
+
+
+def make_pairs(n: int = 12) -> list[Judgement]:
+    prompts = [(Message("user", f"What is {i} and {i}?"),) for i in range(n)]
+    pairs = [
+        build_pair(prompt, f"It is {2 * i}.", f"It may be {i}, I think.", source=Source.DEMO)
+        for i, prompt in enumerate(prompts)
+    ]
+    return [judgement for pair in pairs for judgement in pair]
+
+
+def fresh(path: Path, config: RunConfig = CONFIG) -> LoadedModel:
+    base = load_model(path, quantization="none", dtype=torch.float32)
+    return add_lora(base, rank=config.lora_rank, alpha=config.lora_alpha, dropout=config.lora_dropout, seed=config.seed)
+
+
+def adapter_weights(loaded: LoadedModel) -> dict[str, torch.Tensor]:
+    return {n: p.detach().clone() for n, p in loaded.model.named_parameters() if "lora_" in n}
+
+
+@pytest.mark.parametrize("method", sorted(LOSSES))
+def test_only_the_adapter_moves(tiny_model_path: Path, tmp_path: Path, method: str) -> None:
+    loaded = fresh(tiny_model_path)
+    before = {n: p.detach().clone() for n, p in loaded.model.named_parameters()}
+    BNFTrainer.from_judgements(loaded, make_pairs(), replace(CONFIG, method=method), output_dir=tmp_path).train()
+    moved = {n for n, p in loaded.model.named_parameters() if not torch.equal(p, before[n])}
+    assert moved
+    assert moved == {n for n in moved if "lora_" in n}
+    assert any("lora_A" in n for n in moved)
+    assert any("lora_B" in n for n in moved)
+
+
+def gradient_of_first_step(loaded: LoadedModel, config: RunConfig, tmp_path: Path) -> tuple[float, dict]:
+    trainer = BNFTrainer.from_judgements(loaded, make_pairs(), config, output_dir=tmp_path)
+    n_micro = len(trainer.train_dataset) // config.n_steps
+    total = 0.0
+    for micro_batch in trainer.train_dataset[:n_micro]:
+        loss = trainer.compute_loss(loaded.model, {"micro_batch": micro_batch})
+        loss.backward()
+        total += loss.item()
+    return total, {n: p.grad.clone() for n, p in loaded.model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("method", sorted(LOSSES))
+def test_micro_batches_accumulate_to_the_gradient_of_the_whole_step(
+    tiny_model_path: Path, tmp_path: Path, method: str
+) -> None:
+    config = replace(CONFIG, method=method, responses_per_step=8)
+    whole_loss, whole = gradient_of_first_step(fresh(tiny_model_path), replace(config, micro_batch_size=8), tmp_path)
+    parts_loss, parts = gradient_of_first_step(fresh(tiny_model_path), replace(config, micro_batch_size=2), tmp_path)
+    assert parts_loss == pytest.approx(whole_loss, abs=1e-5)
+    assert whole.keys() == parts.keys()
+    for name, gradient in whole.items():
+        assert torch.allclose(gradient, parts[name], atol=1e-6), name
+
+
+def test_training_with_accumulation_equals_training_without(tiny_model_path: Path, tmp_path: Path) -> None:
+    results = []
+    for size in (4, 1):
+        loaded = fresh(tiny_model_path)
+        config = replace(CONFIG, micro_batch_size=size)
+        BNFTrainer.from_judgements(loaded, make_pairs(), config, output_dir=tmp_path / str(size)).train()
+        results.append(adapter_weights(loaded))
+    for name, weight in results[0].items():
+        assert torch.allclose(weight, results[1][name], atol=2e-4), name
+
+
+class StopAfter(TrainerCallback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            control.should_training_stop = control.should_save = True
+        return control
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_stop_and_resume_equals_uninterrupted_bit_for_bit(
+    tiny_model_path: Path, tmp_path: Path, dropout: float
+) -> None:
+    config = replace(CONFIG, n_steps=5, checkpoint_steps=100, schedule="cosine", lora_dropout=dropout)
+    whole = fresh(tiny_model_path, config)
+    BNFTrainer.from_judgements(whole, make_pairs(), config, output_dir=tmp_path / "whole").train()
+
+    first = fresh(tiny_model_path, config)
+    trainer = BNFTrainer.from_judgements(first, make_pairs(), config, output_dir=tmp_path / "parts")
+    trainer.add_callback(StopAfter(3))
+    trainer.train()
+    assert trainer.state.global_step == 3
+    checkpoint = newest_checkpoint(tmp_path / "parts")
+    assert checkpoint is not None
+    assert checkpoint.name == "checkpoint-3"
+
+    second = fresh(tiny_model_path, config)
+    BNFTrainer.from_judgements(second, make_pairs(), config, output_dir=tmp_path / "parts").train(
+        resume_from_checkpoint=str(checkpoint)
+    )
+    expected, found = adapter_weights(whole), adapter_weights(second)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert not all(torch.equal(expected[name], weight) for name, weight in adapter_weights(first).items())
+
+
+def test_points_of_the_training_batch_are_handed_on(tiny_model_path: Path, tmp_path: Path) -> None:
+    points = []
+    loaded = fresh(tiny_model_path)
+    encoder = Encoder(loaded.tokenizer, max_tokens=CONFIG.max_tokens)
+    plan = plan_steps(split_units(make_pairs(), n_probe=2, seed=0).train, CONFIG, LOSSES["bnf"], encoder.encode)
+    trainer = BNFTrainer.from_judgements(loaded, make_pairs(), CONFIG, output_dir=tmp_path)
+    trainer.on_metric = points.append
+    trainer.train()
+    assert [p.step for p in points] == [1, 2, 3, 4]
+    assert all(p.source == "train" and p.grad_norm > 0 and p.learning_rate == CONFIG.learning_rate for p in points)
+    first = points[0]
+    # before the first update policy and reference are the same model: the gate is open and BNF is fine-tuning
+    assert first.train_preferred_gate == pytest.approx(1.0, abs=1e-3)
+    assert first.loss == pytest.approx((first.train_dispreferred_logp - first.train_preferred_logp) / 2, abs=1e-4)
+    assert len(plan) == 4
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_adapter_is_touched(tiny_model_path: Path, tmp_path: Path) -> None:
+    loaded = fresh(tiny_model_path)
+    before = adapter_weights(loaded)
+    trainer = BNFTrainer.from_judgements(loaded, make_pairs(), CONFIG, output_dir=tmp_path)
+    honest = trainer.loss
+
+    def broken(scores, **settings):
+        output = honest.compute(scores, **settings)
+        return LossOutput(output.losses * float("nan"), output.token_weights)
+
+    trainer.loss = replace(honest, compute=broken)
+    with pytest.raises(TrainingDiverged, match="step 1"):
+        trainer.train()
+    assert all(torch.equal(weight, before[name]) for name, weight in adapter_weights(loaded).items())

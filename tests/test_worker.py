@@ -1,0 +1,155 @@
+"""The worker as a process of its own: a whole run, stopping, resuming, failing; everything read from the folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from bnf_lab.checkpoints import list_checkpoints, verify_checkpoint
+from bnf_lab.config import RunConfig
+from bnf_lab.preferences import Judgement, Message, Source, build_pair
+from bnf_lab.records import RunState
+from bnf_lab.runs import RunFolder
+from bnf_lab.watch import is_repeating
+
+PATIENCE_SECONDS = 120
+
+
+def make_pairs(n: int = 15) -> list[Judgement]:
+    prompts = [(Message("user", f"Name number {i}."),) for i in range(n)]
+    pairs = [build_pair(p, f"It is {i}.", "Hm, let me think.", source=Source.DEMO) for i, p in enumerate(prompts)]
+    return [judgement for pair in pairs for judgement in pair]
+
+
+def make_run(path: Path, model_path: Path, **changes: object) -> RunFolder:
+    config = RunConfig(
+        n_steps=4, responses_per_step=4, n_probe=2, lora_rank=4, checkpoint_steps=2, answer_steps=2,
+        answer_prompts="Name number 3.",
+    )  # fmt: skip
+    changes = {"model": str(model_path)} | changes
+    return RunFolder.create(path, replace(config, **changes), make_pairs(), owner="somebody")
+
+
+def start_worker(folder: RunFolder, home: Path) -> subprocess.Popen[str]:
+    environment = os.environ | {"BNF_LAB_HOME": str(home), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "bnf_lab.worker", str(folder.path)], env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    return output
+
+
+def test_a_whole_run_leaves_everything_in_its_folder(tiny_model_path: Path, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", tiny_model_path)
+    process = start_worker(folder, tmp_path)
+    output = finish(process)
+    status = folder.read_status()
+    assert (process.returncode, status.state) == (0, RunState.FINISHED), output
+    assert (status.step, status.total_steps, status.owner) == (4, 4, "somebody")
+    assert status.ended_at >= status.started_at
+    points = folder.read_metrics()
+    assert {p.step for p in points if p.source == "train"} == {1, 2, 3, 4}
+    assert {0, 2, 4} <= {p.step for p in points if p.source == "probe"}
+    header, snapshots = folder.read_tokens()
+    assert len(header.responses) == 4
+    assert [s.step for s in snapshots] == sorted({p.step for p in points if p.source == "probe"})
+    assert [a.step for a in folder.read_answers()] == [0, 2, 4]
+    assert {step for step, _ in list_checkpoints(folder.path)} == {2, 4}
+    assert all(verify_checkpoint(path) for _, path in list_checkpoints(folder.path))
+    assert verify_checkpoint(folder.adapter)
+    assert folder.read_best().step in (2, 4)
+    card = (folder.adapter / "README.md").read_text(encoding="utf-8")
+    assert "held-out accuracy" in card
+    assert str(tmp_path) not in card
+    assert not list(folder.path.glob("tmp-*"))
+    speeds = json.loads((tmp_path / "speeds.json").read_text(encoding="utf-8"))
+    assert all(record["seconds_per_token"] > 0 for record in speeds.values())
+
+
+def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(tiny_model_path: Path, tmp_path: Path) -> None:
+    whole = make_run(tmp_path / "whole", tiny_model_path, n_steps=40, checkpoint_steps=100, answer_steps=100)
+    parts = make_run(tmp_path / "parts", tiny_model_path, n_steps=40, checkpoint_steps=100, answer_steps=100)
+    first = start_worker(parts, tmp_path)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while parts.read_status().step < 3 and time.monotonic() < deadline and first.poll() is None:
+        time.sleep(0.01)
+    first.send_signal(signal.SIGTERM)
+    output = finish(first)
+    status = parts.read_status()
+    assert status.state is RunState.STOPPED, output
+    assert 3 <= status.step < 40
+    assert list_checkpoints(parts.path)[-1][0] == status.step
+    for folder in (parts, whole):
+        output = finish(start_worker(folder, tmp_path))
+        assert folder.read_status().state is RunState.FINISHED, output
+    ours, expected = (load_file(f.adapter / "adapter_model.safetensors") for f in (parts, whole))
+    assert ours.keys() == expected.keys()
+    assert all(ours[name].equal(expected[name]) for name in expected)
+    losses = [[p.loss for p in f.read_metrics() if p.source == "train"] for f in (parts, whole)]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 40
+
+
+def test_a_second_worker_is_refused_while_the_first_lives(tiny_model_path: Path, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", tiny_model_path, n_steps=400)
+    first = start_worker(folder, tmp_path)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while folder.read_process() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    second = start_worker(folder, tmp_path)
+    output = finish(second)
+    assert second.returncode == 2
+    assert "already being trained" in output
+    first.terminate()
+    finish(first)
+    assert folder.read_status().state is RunState.STOPPED
+
+
+@pytest.mark.parametrize("model", ["/nowhere/at/all", "no-such-model"])
+def test_a_failure_is_told_in_words_without_paths(tiny_model_path: Path, tmp_path: Path, model: str) -> None:
+    folder = make_run(tmp_path / "run", tiny_model_path, model=model)
+    process = start_worker(folder, tmp_path)
+    finish(process)
+    status = folder.read_status()
+    assert process.returncode == 1
+    assert status.state is RunState.FAILED
+    assert "no model in the folder" in status.failure
+    assert str(tmp_path) not in status.failure
+    assert "/nowhere" not in status.failure
+
+
+def test_a_method_that_needs_pairs_fails_in_words_on_single_answers(tiny_model_path: Path, tmp_path: Path) -> None:
+    config = RunConfig(model=str(tiny_model_path), method="dpo", n_steps=1)
+    singles = [j for j in make_pairs() if j.is_preferred]
+    folder = RunFolder.create(tmp_path / "run", config, singles)
+    finish(start_worker(folder, tmp_path))
+    assert "needs pairs" in folder.read_status().failure
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("firehosefirehosefirehosefirehosefirehose", True),
+        ("the the the the the the", True),
+        ("It is so. It is so. It is so. It is so. It is so.", True),
+        ("ha ha ha, very funny", False),
+        ("One, two, three, four, five, six, seven.", False),
+        ("", False),
+        ("0.0000000001", False),
+    ],
+)
+def test_repetition_is_recognised(text: str, expected: bool) -> None:
+    assert is_repeating(text) is expected
