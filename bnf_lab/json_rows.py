@@ -17,6 +17,9 @@ from bnf_lab.errors import ImportRefused, shown
 from bnf_lab.rows import Limits, Refusal, Row, RowProblem, build_refusal, megabytes, too_many_rows
 
 _TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},:]', re.DOTALL)
+_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _MAX_TOKENS = 20_000_000
 _BLANK = b" \t\r\n"
 _CLOSING = {b"[": b"]", b"{": b"}"}
@@ -78,7 +81,7 @@ def read_value(text: bytes, limits: Limits) -> Any:
     if len(text) > limits.line_bytes:
         raise RowProblem(f"it is {megabytes(len(text))} long; a line or row may have {megabytes(limits.line_bytes)}. "
                          "Shorten it or delete it.")
-    if text.count(b"[") + text.count(b"{") > limits.nesting and _depth(text) > limits.nesting:
+    if text.count(b"[") + text.count(b"{") > limits.nesting and _is_deep(text, limits.nesting):
         raise RowProblem(f"lists and objects are nested more than {limits.nesting} deep. Flatten it or delete the row.")
     try:
         return _DECODER.decode(text.decode("utf-8"))
@@ -90,6 +93,16 @@ def read_value(text: bytes, limits: Limits) -> Any:
                          "object with double quotes. Correct it or delete the row.") from error
     except (ValueError, RecursionError) as error:  # an integer of thousands of digits; never deep (checked above)
         raise RowProblem("it holds a number that is too long. Shorten it or delete the row.") from error
+
+
+def _is_deep(text: bytes, nesting: int) -> bool:
+    """Tells whether brackets are nested deeper, by taking the innermost ones away level by level."""
+    brackets = _STRINGS.sub(b"", text).translate(_ONE_KIND, _NO_BRACKETS)
+    for _ in range(nesting):
+        brackets = brackets.replace(b"[]", b"")
+        if not brackets:
+            return False
+    return _depth(text) > nesting  # too deep, or brackets that do not match
 
 
 def _depth(text: bytes) -> int:

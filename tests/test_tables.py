@@ -109,6 +109,9 @@ def test_brackets_inside_texts_are_not_nesting(tmp_path):
 def test_depth_32_is_accepted(tmp_path):
     deep = b'{"a": ' + b"[" * 31 + b"]" * 31 + b"}"
     assert not isinstance(read(tmp_path, LINES + b"\n" + deep)[-1], Refusal)
+    for levels, is_refused in ((16, False), (17, True)):
+        mixed = b'{"a": [' * levels + b"]}" * levels
+        assert isinstance(read(tmp_path, LINES + b"\n" + mixed)[-1], Refusal) == is_refused
 
 
 @pytest.mark.parametrize(("data", "words"), [
