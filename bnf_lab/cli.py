@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from bnf_lab import cli_data
+from bnf_lab import cli_data, cli_models, cli_train
 from bnf_lab.cli_output import Details, Output, UsageError, reserved_stdout
 from bnf_lab.errors import LabError
 
@@ -35,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m bnf_lab", allow_abbrev=False, description="Align a small language model with your preferences."
     )
     verbs = parser.add_subparsers(metavar="VERB", required=True, parser_class=_Parser)
-    for room in (cli_data,):
+    for room in (cli_data, cli_train, cli_models):
         room.add_verbs(verbs)
     return parser
 
@@ -90,5 +90,6 @@ def prepare_environment() -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TQDM_DISABLE", "1")
     if "LOCAL_RANK" not in os.environ:  # without a launcher the Trainer would spread over all GPUs in one process
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")

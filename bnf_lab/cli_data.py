@@ -35,7 +35,7 @@ def add_verbs(verbs: Any) -> None:
     check = verbs.add_parser("check", allow_abbrev=False, help="report on preference files without storing anything")
     check.add_argument("files", nargs="+", metavar="FILE", help="JSONL, JSON, CSV (also .gz) or Parquet")
     check.add_argument("--model", help="also count tokens with this model's tokenizer")
-    check.add_argument("--max-tokens", type=int, default=512, help="where a sequence is cut (default: %(default)s)")
+    check.add_argument("--max-tokens", type=whole(16, 32_768), default=512, help="cut sequences there (%(default)s)")
     check.add_argument("--json", action="store_true", help="one JSON line a file")
     add_import_options(check)
     check.set_defaults(run=run_check)
@@ -50,6 +50,18 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
         "--map", action="append", default=[], metavar="FIELD=COLUMN",
         help=f"say which column is which, for columns that are not recognised; FIELD is {', '.join(MAPPING_FIELDS)}",
     )  # fmt: skip
+
+
+def whole(low: int, high: int) -> Any:
+    """Returns an argparse type for whole numbers in a range."""
+
+    def parse(text: str) -> int:
+        value = int(text) if text.isascii() and text.isdigit() else -1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from {low} to {high}")
+        return value
+
+    return parse
 
 
 def run_fetch_model(args: argparse.Namespace, output: Output) -> int:
