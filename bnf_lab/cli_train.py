@@ -72,7 +72,10 @@ def run_train(args: argparse.Namespace, output: Output) -> int:
         if folder.read_status().state is RunState.FINISHED:
             return report_end(folder, output)
     else:
-        config, judgements = RunConfig.from_dict(given), _require_judgements(args, output)
+        config, path = RunConfig.from_dict(given), args.output.resolve()
+        if (path / "config.json").exists():
+            raise RunRefused(f"--output {path.name} already holds a run. Choose another folder, or --resume that run.")
+        judgements = _require_judgements(args, output)
         check = _check(config, judgements)
         if args.dry_run:
             return _dry_run(config, judgements, check, output)
@@ -80,7 +83,7 @@ def run_train(args: argparse.Namespace, output: Output) -> int:
             raise RunRefused(" ".join(check.problems))
         for warning in check.warnings:
             output.complain(f"Note: {warning}")
-        folder = RunFolder.create(args.output.resolve(), config, judgements)
+        folder = RunFolder.create(path, config, judgements)
     claim_run(folder)
     with _restored_signals(), _log_to(folder.log), _progress(folder, output):
         worker.run(folder)
