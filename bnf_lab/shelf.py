@@ -97,17 +97,40 @@ class ModelShelf:
                 found.append(ModelChoice(model_id, model_id))
         return found
 
+    def has(self, model: str) -> bool:
+        """Returns whether a model lies whole on this machine.
+
+        Raises:
+            ModelUnavailable: If the name is not understood.
+        """
+        return is_fetched(model, self._models_dir)
+
     def locate(self, model: str) -> Path:
         """Returns the folder of a model that is here.
 
         Raises:
-            ModelUnavailable: If it is not, with the remedy.
+            ModelUnavailable: If it is not, with the remedy; or if the text is a path, which pages may not choose.
         """
+        check_name(model)
         folder = model_folder(model, self._models_dir)
-        if not is_fetched(model, self._models_dir):
+        if not self.has(model):
             remedy = "Fetch it first (header of the page)" if model == EMBEDDED_MODEL else "Train with it once"
             raise ModelUnavailable(f"Model {model!r} is not on this machine yet. {remedy}, or choose another model.")
         return folder
+
+
+def check_name(model: str) -> None:
+    """Refuses a path as a model: a page's text never becomes a path on the server.
+
+    Raises:
+        ModelUnavailable: If the text is an absolute path.
+    """
+    if Path(model).is_absolute():
+        raise ModelUnavailable(
+            "A folder cannot be chosen by its path here. Put the model's folder into the lab's models folder and"
+            " choose it"
+            " by name, give a hub id such as owner/name, or use the command line."
+        )
 
 
 def worker_environment(home: Path, environment: Mapping[str, str] | None = None) -> dict[str, str]:
