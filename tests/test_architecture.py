@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "bnf_lab"
 ROOMS = """
 ui
-__main__ cli cli_train cli_chat cli_score cli_output
+__main__ cli cli_data cli_models cli_output cli_report cli_train
 lab
 desk
 exports
