@@ -14,7 +14,7 @@ box.addEventListener('mouseover', (event) => {
   const cell = event.target.closest('[data-tip]');
   if (!cell) return;
   const outer = box.getBoundingClientRect(), inner = cell.getBoundingClientRect();
-  const left = Math.min(inner.left - outer.left, Math.max(0, outer.width - 240));
+  const left = Math.min(inner.left - outer.left, Math.max(0, outer.width - 270));
   box.style.setProperty('--tip-left', left + 'px');
   box.style.setProperty('--tip-top', (inner.bottom - outer.top + 4) + 'px');
 });

@@ -23,7 +23,7 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +47,25 @@ from bnf_lab.records import (
 )
 
 Record = TypeVar("Record", MetricPoint, AnswerPoint)
+
+
+@dataclass(frozen=True)
+class TokenIndex:
+    """Where each snapshot stands in `tokens.jsonl`, so that a page that looks every second reads no line twice.
+
+    Attributes:
+        header: The first line; None before it is written.
+        places: Offset of the last line recorded for each step.
+        end: How far the file has been read.
+    """
+
+    header: TokenHeader | None = None
+    places: Mapping[int, int] = field(default_factory=dict)
+    end: int = 0
+
+    @property
+    def steps(self) -> list[int]:
+        return sorted(self.places)
 
 
 @dataclass(frozen=True)
@@ -175,11 +194,29 @@ class RunFolder:
         snapshots: dict[int, TokenSnapshot] = {}
         for record in read_lines(self.path / "tokens.jsonl"):
             if record["kind"] == "header":
-                header = TokenHeader(tuple(_probe_response(r) for r in record["responses"]), record["is_held_out"])
+                header = _token_header(record)
             else:
-                logps, logits, weights = (_nested(record[k]) for k in ("logps", "logits", "weights"))
-                snapshots[record["step"]] = TokenSnapshot(record["step"], logps, logits, weights)
+                snapshots[record["step"]] = _token_snapshot(record)
         return header, [snapshots[step] for step in sorted(snapshots)]
+
+    def index_tokens(self, known: TokenIndex) -> TokenIndex:
+        """Returns `known` with what the token file holds beyond it."""
+        path = self.path / "tokens.jsonl"
+        if not path.exists() or path.stat().st_size < known.end:
+            known = TokenIndex()
+        header, places, end = known.header, dict(known.places), known.end
+        for line in _lines_from(path, end):
+            record = json.loads(line)
+            if record["kind"] == "header":
+                header = _token_header(record)
+            else:
+                places[record["step"]] = end
+            end += len(line)
+        return TokenIndex(header, places, end)
+
+    def read_snapshot(self, index: TokenIndex, step: int) -> TokenSnapshot:
+        """Returns the snapshot of one step that `index` lists."""
+        return _token_snapshot(json.loads(next(_lines_from(self.path / "tokens.jsonl", index.places[step]))))
 
     def append_tokens(self, record: TokenHeader | TokenSnapshot) -> None:
         append_line(self.path / "tokens.jsonl", dataclasses.asdict(record))
@@ -220,6 +257,24 @@ def _records(path: Path, kind: type[Record]) -> Iterator[Record]:
     names = {f.name for f in dataclasses.fields(kind)}
     for values in read_lines(path):
         yield kind(**{k: v for k, v in values.items() if k in names})
+
+
+def _lines_from(path: Path, offset: int) -> Iterator[bytes]:
+    """Yields the complete lines from an offset on; nothing if there is no file."""
+    if not path.exists():
+        return
+    with open(path, "rb") as file:
+        file.seek(offset)
+        yield from (line for line in file if line.endswith(b"\n"))
+
+
+def _token_header(record: dict[str, Any]) -> TokenHeader:
+    return TokenHeader(tuple(_probe_response(r) for r in record["responses"]), record["is_held_out"])
+
+
+def _token_snapshot(record: dict[str, Any]) -> TokenSnapshot:
+    logps, logits, weights = (_nested(record[k]) for k in ("logps", "logits", "weights"))
+    return TokenSnapshot(record["step"], logps, logits, weights)
 
 
 def _probe_response(values: dict[str, Any]) -> ProbeResponse:

@@ -10,12 +10,12 @@ import gradio as gr
 from markupsafe import Markup
 
 from bnf_lab import plots
-from bnf_lab.records import ProbeResponse, TokenHeader, TokenSnapshot
+from bnf_lab.records import ProbeResponse, TokenHeader
 from bnf_lab.runs import RunFolder
 from bnf_lab.ui import train_texts as texts
 from bnf_lab.ui.live_plot import live_plot, sent_tokens, token_strip
 from bnf_lab.ui.markup import fill, html_area, joined
-from bnf_lab.ui.run_figures import Mark, RunFigures, TokenRecord
+from bnf_lab.ui.run_figures import Mark, RunFigures
 
 LABEL_CHARS = 70
 
@@ -74,18 +74,17 @@ def build() -> Inspector:
 def draw_inspector(parts: Inspector, figures: RunFigures, folder: RunFolder, mark: Mark, look: Look) -> dict[Any, Any]:
     """Returns the updates of all components but `look`, as (component: value)."""
     record = figures.tokens(folder, mark)
-    steps = record.steps
-    snapshot = record.at(look.step)
-    if record.header is None or snapshot is None:
+    step, steps = record.reached(look.step), record.steps
+    if record.header is None or step is None:
         waiting = fill('<p class="lab-small">{}</p>', texts.TOKENS_NONE)
         return {
             parts.slider: gr.Slider(interactive=False), parts.response: gr.Dropdown([], value=None),
-            parts.heading: str(waiting), parts.feedback: figures.feedback(folder, mark, record, None),
+            parts.heading: str(waiting), parts.feedback: figures.feedback(folder, mark, None),
             parts.prompt: "", parts.tokens: sent_tokens(()), parts.note: "",
         }
     return {
         parts.slider: gr.Slider(
-            minimum=steps[0], maximum=max(steps[-1], steps[0] + 1), value=snapshot.step, interactive=len(steps) > 1),
+            minimum=steps[0], maximum=max(steps[-1], steps[0] + 1), value=step, interactive=len(steps) > 1),
         parts.response: gr.Dropdown(_choices(record.header), value=_index(record.header, look)),
         **draw_moment(parts, figures, folder, mark, look),
     }
@@ -94,14 +93,14 @@ def draw_inspector(parts: Inspector, figures: RunFigures, folder: RunFolder, mar
 def draw_moment(parts: Inspector, figures: RunFigures, folder: RunFolder, mark: Mark, look: Look) -> dict[Any, Any]:
     """Returns what depends on step and response, without touching the two widgets that choose them."""
     record = figures.tokens(folder, mark)
-    snapshot = record.at(look.step)
-    if record.header is None or snapshot is None:
+    step = record.reached(look.step)
+    if record.header is None or step is None:
         return {}
     index = _index(record.header, look)
-    cells = plots.token_cells(record.header, snapshot, index)
+    cells = plots.token_cells(record.header, record.read(step), index)
     return {
-        parts.heading: str(_heading(record, snapshot)),
-        parts.feedback: figures.feedback(folder, mark, record, snapshot.step),
+        parts.heading: str(_heading(record.steps, step)),
+        parts.feedback: figures.feedback(folder, mark, step),
         parts.prompt: str(fill('<p class="lab-row-prompt">{}</p>', record.header.responses[index].prompt)),
         parts.tokens: sent_tokens(cells),
         parts.note: str(_note(record.header.responses[index], cells)),
@@ -123,11 +122,9 @@ def _legend() -> Markup:
     return fill('<ul class="lab-legend">{}</ul><p class="lab-small">{}</p>', keys, plots.READING["tokens"])
 
 
-def _heading(record: TokenRecord, snapshot: TokenSnapshot) -> Markup:
-    n_steps = len(record.steps)
-    newest = " (the newest)" if snapshot.step == record.steps[-1] else ""
-    return fill('<p class="lab-small">Step {}{} of {} recorded, {} to {}.</p>', snapshot.step, newest, n_steps,
-                record.steps[0], record.steps[-1])
+def _heading(steps: Sequence[int], step: int) -> Markup:
+    newest = " (the newest)" if step == steps[-1] else ""
+    return fill('<p class="lab-small">Step {}{}, one of {} recorded.</p>', step, newest, len(steps))
 
 
 def _choices(header: TokenHeader) -> Sequence[tuple[str, int]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from markupsafe import Markup
 
 from bnf_lab.records import BestCheckpoint, MetricPoint, RunState, RunStatus
@@ -36,12 +34,19 @@ def compute_share(status: RunStatus) -> float | None:
     return min(1.0, status.step / status.total_steps) if status.total_steps else None
 
 
-def draw_summary(points: Sequence[MetricPoint], status: RunStatus, best: BestCheckpoint | None) -> Markup:
-    """Returns the key numbers before and after, and for a run that is over a sentence on what they mean."""
-    probe = sorted((p for p in points if p.source == "probe"), key=lambda p: p.step)
-    if not probe:
+def draw_summary(
+    first: MetricPoint | None, last: MetricPoint | None, status: RunStatus, best: BestCheckpoint | None
+) -> Markup:
+    """Returns the key numbers before and after, and for a run that is over a sentence on what they mean.
+
+    Args:
+        first: The probe's first point; None before it.
+        last: The probe's newest point.
+        status: Where the run is.
+        best: Its best checkpoint, if one was scored.
+    """
+    if first is None or last is None:
         return fill('<p class="lab-small">{}</p>', "" if status.state.is_over else texts.NO_MEASURE)
-    first, last = probe[0], probe[-1]
     tiles = joined((
         _tile("Accuracy", _percent(first.accuracy), _percent(last.accuracy), "of held-out pairs"),
         _tile("Margin", _signed(first.margin), _signed(last.margin), NATS),
@@ -94,7 +99,9 @@ def _details(status: RunStatus) -> str:
     parts = [f"step {status.step:,} of {status.total_steps:,}"] if status.total_steps else []
     if status.state.is_live and status.step_seconds:
         parts.append(f"{status.step_seconds:.1f} s a step")
-    if status.state is RunState.TRAINING and status.seconds_left is not None:
+    if status.state is RunState.TRAINING and status.step and status.step >= status.total_steps:
+        parts.append(texts.LAST_THINGS)
+    elif status.state is RunState.TRAINING and status.seconds_left is not None:
         parts.append(f"about {in_words(status.seconds_left)} left")
     if status.state.is_over and status.started_at and status.ended_at:
         parts.append(f"took {in_words(status.ended_at - status.started_at)}")

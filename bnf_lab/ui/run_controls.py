@@ -1,8 +1,8 @@
-"""Stop, resume and delete, each possible only when it applies. Knows `Lab`, no tab."""
+"""Which run is shown, and stop, resume and delete, each possible only when it applies. Knows `Lab`, no tab."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Controls:
-    """The buttons and the question before deleting."""
+    """The list of runs, the buttons and the question before deleting."""
 
+    run: gr.Dropdown
     stop: gr.Button
     resume: gr.Button
     delete: gr.Button
@@ -33,8 +34,12 @@ class Controls:
     no: gr.Button
 
     @property
-    def drawn(self) -> tuple[Any, ...]:
-        return self.stop, self.resume, self.delete, self.sure
+    def buttons(self) -> tuple[Any, ...]:
+        return self.stop, self.resume, self.delete
+
+    @property
+    def listing(self) -> tuple[Any, ...]:
+        return self.run, self.sure
 
     def enabled(self, state: RunState) -> dict[Any, Any]:
         """Returns the updates that enable what applies to a run in this state."""
@@ -44,8 +49,10 @@ class Controls:
             self.delete: gr.Button(interactive=can_delete(state)),
         }
 
-    def closed(self) -> dict[Any, Any]:
-        return {self.sure: gr.Row(visible=False)}
+    def listed(self, runs: Sequence[RunSummary], run_id: str) -> dict[Any, Any]:
+        """Returns the updates that list the runs, with one of them chosen and no question open."""
+        choices = [(label_run(run), run.run_id) for run in runs]
+        return {self.run: gr.Dropdown(choices, value=run_id), self.sure: gr.Row(visible=False)}
 
 
 def can_stop(state: RunState) -> bool:
@@ -68,24 +75,25 @@ def label_run(run: RunSummary) -> str:
 
 
 def build() -> Controls:
-    """Draws the buttons where the call stands; the question stands below them."""
-    with gr.Column(scale=0, min_width=300, elem_id="watch-controls"):
-        with gr.Row(elem_classes="lab-actions"):
-            stop = gr.Button(texts.STOP, size="sm", interactive=False, elem_id="watch-stop")
-            resume = gr.Button(texts.RESUME, size="sm", interactive=False, elem_id="watch-resume")
-            delete = gr.Button(texts.DELETE, size="sm", interactive=False, elem_id="watch-delete")
-        with gr.Row(visible=False, elem_classes="lab-actions", elem_id="watch-sure") as sure:
-            html_area(fill('<p class="lab-small">{}</p>', texts.DELETE_SURE))
-            yes = gr.Button(texts.DELETE_YES, size="sm", variant="stop", elem_id="watch-delete-yes")
-            no = gr.Button(texts.DELETE_NO, size="sm", elem_id="watch-delete-no")
-    return Controls(stop, resume, delete, sure, yes, no)
+    """Draws the head of the tab where the call stands."""
+    with gr.Row(elem_id="watch-head", equal_height=True):
+        run = gr.Dropdown([], label=texts.RUN, filterable=False, scale=1, min_width=240, elem_id="watch-run")
+        with gr.Row(elem_classes="lab-actions", elem_id="watch-controls"):
+            stop = gr.Button(texts.STOP, interactive=False, min_width=84, elem_id="watch-stop")
+            resume = gr.Button(texts.RESUME, interactive=False, min_width=84, elem_id="watch-resume")
+            delete = gr.Button(texts.DELETE, interactive=False, min_width=84, elem_id="watch-delete")
+    with gr.Row(visible=False, elem_classes=["lab-actions", "lab-panel"], elem_id="watch-sure") as sure:
+        html_area(fill("<p>{}</p>", texts.DELETE_SURE))
+        yes = gr.Button(texts.DELETE_YES, size="sm", variant="stop", min_width=84, elem_id="watch-delete-yes")
+        no = gr.Button(texts.DELETE_NO, size="sm", min_width=84, elem_id="watch-delete-no")
+    return Controls(run, stop, resume, delete, sure, yes, no)
 
 
 def wire(
     lab: Lab, session: Session, controls: Controls, shown: gr.State, redraw: Callable[[str, str], Any],
-    drawn: tuple[Any, ...],
+    redrawn: tuple[Any, ...],
 ) -> None:
-    """Connects the buttons; `redraw(token, run_id)` draws the tab (`drawn`) once something has happened."""
+    """Connects the buttons; `redraw(token, run_id)` draws the tab (`redrawn`) once something has happened."""
 
     def act(what: Callable[[str, str], None]) -> Callable[[str, Any], Any]:
         def handler(token: str, at: Any) -> Any:
@@ -98,9 +106,9 @@ def wire(
         return handler
 
     inputs = [session.token, shown]
-    listen(controls.stop.click, act(lab.stop_run), inputs, drawn)
-    listen(controls.resume.click, act(lab.resume_run), inputs, drawn, lane=Lane.START)
-    listen(controls.yes.click, act(lab.delete_run), inputs, drawn)
+    listen(controls.stop.click, act(lab.stop_run), inputs, redrawn)
+    listen(controls.resume.click, act(lab.resume_run), inputs, redrawn, lane=Lane.START)
+    listen(controls.yes.click, act(lab.delete_run), inputs, redrawn)
     listen(controls.delete.click, lambda: gr.Row(visible=True), [], [controls.sure])
     listen(controls.no.click, lambda: gr.Row(visible=False), [], [controls.sure])
 

@@ -17,7 +17,7 @@ import plotly.graph_objects as go
 
 from bnf_lab import plots
 from bnf_lab.records import MetricPoint, TokenHeader, TokenSnapshot
-from bnf_lab.runs import RunFolder
+from bnf_lab.runs import RunFolder, TokenIndex
 from bnf_lab.ui.live_plot import sent_figure
 
 Mark = tuple[int, int]
@@ -45,20 +45,36 @@ class Marks:
 
 
 @dataclass(frozen=True)
+class Curves:
+    """The figures over steps as they are sent, by name, and the probe's first and last point."""
+
+    figures: dict[str, str]
+    first: MetricPoint | None
+    last: MetricPoint | None
+
+
+@dataclass(frozen=True)
 class TokenRecord:
     """The token file of a run as the inspector needs it."""
 
-    header: TokenHeader | None
-    snapshots: dict[int, TokenSnapshot]
+    folder: RunFolder
+    index: TokenIndex
+
+    @property
+    def header(self) -> TokenHeader | None:
+        return self.index.header
 
     @property
     def steps(self) -> list[int]:
-        return sorted(self.snapshots)
+        return self.index.steps
 
-    def at(self, step: int | None) -> TokenSnapshot | None:
-        """Returns the snapshot recorded at `step` or last before it; the newest for None."""
-        reached = [s for s in self.steps if step is None or s <= step] or self.steps[:1]
-        return self.snapshots[reached[-1]] if reached else None
+    def reached(self, step: int | None) -> int | None:
+        """Returns the step recorded at `step` or last before it, the newest for None; None if there is none yet."""
+        steps = self.steps
+        return max((s for s in steps if step is None or s <= step), default=steps[0] if steps else None)
+
+    def read(self, step: int) -> TokenSnapshot:
+        return self.folder.read_snapshot(self.index, step)
 
 
 def read_marks(folder: RunFolder) -> Marks:
@@ -80,46 +96,49 @@ class RunFigures:
         self._drawn: OrderedDict[tuple[Any, ...], tuple[Any, Any]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def steps(self, folder: RunFolder, marks: Marks) -> dict[str, str]:
-        """Returns the figures over steps by name."""
+    def curves(self, folder: RunFolder, marks: Marks) -> Curves:
+        """Returns the figures over steps."""
 
-        def draw() -> dict[str, str]:
+        def draw(_: Curves | None) -> Curves:
             points = folder.read_metrics()
-            return {name: _sent(make(points), folder.run_id) for name, make in STEP_FIGURES.items()}
+            probe = [p for p in points if p.source == "probe"]
+            figures = {name: _sent(make(points), folder.run_id) for name, make in STEP_FIGURES.items()}
+            return Curves(figures, probe[0] if probe else None, probe[-1] if probe else None)
 
-        return self._once((folder.path, "steps"), marks.metrics, draw)
+        return self._once((folder.path, "curves"), marks.metrics, draw)
 
     def tokens(self, folder: RunFolder, mark: Mark) -> TokenRecord:
-        """Returns the header and snapshots."""
+        """Returns where header and snapshots stand, reading only what has been added."""
 
-        def read() -> TokenRecord:
-            header, snapshots = folder.read_tokens()
-            return TokenRecord(header, {s.step: s for s in snapshots})
+        def read(known: TokenRecord | None) -> TokenRecord:
+            return TokenRecord(folder, folder.index_tokens(known.index if known else TokenIndex()))
 
         return self._once((folder.path, "tokens"), mark, read)
 
-    def feedback(self, folder: RunFolder, mark: Mark, record: TokenRecord, step: int | None) -> str:
+    def feedback(self, folder: RunFolder, mark: Mark, step: int | None) -> str:
         """Returns the feedback map at one recorded step."""
+        record = self.tokens(folder, mark)
+        if record.header is None or step is None:
+            return _sent(plots.empty_figure("No token recorded yet.", 400), folder.run_id)
+        header, beta = record.header, folder.read_config().beta
 
-        def draw() -> str:
-            snapshot = record.at(step)
-            if record.header is None or snapshot is None:
-                return _sent(plots.empty_figure("No token recorded yet.", 400), folder.run_id)
-            return _sent(plots.feedback_map(record.header, snapshot, beta=folder.read_config().beta), folder.run_id)
+        def draw(_: str | None) -> str:
+            return _sent(plots.feedback_map(header, record.read(step), beta=beta), folder.run_id)
 
-        snapshot = record.at(step)
-        return self._once((folder.path, "feedback", snapshot.step if snapshot else None), mark, draw)
+        # a step's line stays as it is; only a replay after a resume writes it again, at another place
+        return self._once((folder.path, "feedback", step), record.index.places[step], draw)
 
-    def _once(self, key: tuple[Any, ...], mark: Any, make: Callable[[], Any]) -> Any:
+    def _once(self, key: tuple[Any, ...], mark: Any, make: Callable[[Any], Any]) -> Any:
         # the lock is held while drawing: whoever comes second waits and takes the same drawing
         with self._lock:
-            kept = self._drawn.get(key)
-            if kept is None or kept[0] != mark:
-                kept = self._drawn[key] = (mark, make())
+            known_mark, drawn = self._drawn.get(key, (None, None))
+            if known_mark != mark or drawn is None:
+                drawn = make(drawn)
+                self._drawn[key] = (mark, drawn)
             self._drawn.move_to_end(key)
             while len(self._drawn) > self._kept:
                 self._drawn.popitem(last=False)
-            return kept[1]
+            return drawn
 
 
 def _sent(figure: go.Figure, run_id: str) -> str:

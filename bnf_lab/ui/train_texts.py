@@ -59,6 +59,7 @@ PHASES = (
     ("training", "Training"),
 )
 """(how the worker's phase begins, what the page calls it), in the order in which a run passes them."""
+LAST_THINGS = "scoring, answering and saving"
 SAFE_TO_LEAVE = "You can close this page: the run goes on, and everything is here when you come back."
 RESUME_HELP = "Resume goes on from the last checkpoint, with the same data order."
 FAILURE = "Why it failed"

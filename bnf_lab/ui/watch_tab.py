@@ -6,14 +6,15 @@ nor lose their zoom. Knows `Lab`, no other tab.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from bnf_lab import plots
-from bnf_lab.errors import NotFound
-from bnf_lab.records import RunState
+from bnf_lab.errors import NotFound, RunRefused
+from bnf_lab.records import RunState, RunStatus
 from bnf_lab.runs import RunFolder
 from bnf_lab.ui import inspector, run_controls
 from bnf_lab.ui import train_texts as texts
@@ -52,25 +53,31 @@ class WatchTab:
 
 @dataclass(frozen=True)
 class _Parts:
+    asked: gr.State
     shown: gr.State
     timer: gr.Timer
     empty: gr.Column
     page: gr.Column
-    run: gr.Dropdown
     controls: Controls
     status: gr.HTML
     summary: gr.HTML
     held_out: gr.HTML
+    measured: gr.Column
     figures: dict[str, gr.HTML]
     inspector: Inspector
     answers: gr.HTML
 
     @property
+    def redrawn(self) -> tuple[Any, ...]:
+        """What says which run is shown; what is shown of it follows."""
+        return self.asked, self.shown, self.timer, self.empty, self.page, *self.controls.listing
+
+    @property
     def drawn(self) -> tuple[Any, ...]:
         look = self.inspector
         return (
-            self.shown, self.timer, self.empty, self.page, self.run, *self.controls.drawn, self.status, self.summary,
-            self.held_out, *self.figures.values(), look.slider, look.response, *look.moment, self.answers,
+            self.shown, self.timer, self.status, self.summary, self.held_out, self.measured, self.answers,
+            *self.figures.values(), *self.controls.buttons, look.slider, look.response, *look.moment,
         )
 
 
@@ -78,18 +85,22 @@ def build(lab: Lab, session: Session) -> WatchTab:
     """Draws the tab where the call stands."""
     parts = _draw(session)
     do = Handlers(lab, parts, RunFigures())
-    look = parts.inspector.look
-    token, run_id = session.token, session.run_id
-    listen(parts.timer.tick, do.tick, [token, parts.shown, look], parts.drawn, lane=Lane.TICK)
-    listen(parts.run.input, do.choose, [token, parts.run], [run_id])
-    listen(run_id.change, do.follow, [token, run_id, parts.shown, look], parts.drawn)
+    token, look = session.token, parts.inspector.look
     look_inputs = [token, parts.shown, look]
+    everything = tuple(dict.fromkeys((*parts.drawn, *parts.redrawn)))
+    ticked = listen(parts.timer.tick, do.tick, look_inputs, everything, lane=Lane.TICK)
+    listen(ticked.failure, lambda: gr.Timer(active=False), [], [parts.timer])  # one message, not one a second
+    listen(parts.controls.run.input, do.choose, [token, parts.controls.run], [session.run_id])
+    listen(session.run_id.change, do.redraw, [token, session.run_id], parts.redrawn)
+    listen(parts.asked.change, do.draw, [token, parts.asked, parts.shown, look], parts.drawn)
     moment = (look, *parts.inspector.moment)
     listen(parts.inspector.slider.input, do.look_at_step, [*look_inputs, parts.inspector.slider], moment,
            trigger_mode="always_last")
+    listen(parts.inspector.slider.release, do.snap, [*look_inputs, parts.inspector.slider],
+           (*moment, parts.inspector.slider))
     listen(parts.inspector.response.input, do.look_at_response, [*look_inputs, parts.inspector.response], moment)
-    run_controls.wire(lab, session, parts.controls, parts.shown, do.redraw, parts.drawn)
-    return WatchTab(redraw=Redraw(do.redraw, parts.drawn), handlers=do)
+    run_controls.wire(lab, session, parts.controls, parts.shown, do.redraw, parts.redrawn)
+    return WatchTab(redraw=Redraw(do.redraw, parts.redrawn), handlers=do)
 
 
 def _draw(session: Session) -> _Parts:
@@ -99,22 +110,21 @@ def _draw(session: Session) -> _Parts:
     listen(to_train.click, lambda: show_tab("train"), [], [session.tabs])
     load_plotly()
     with gr.Column(visible=False, elem_id="watch-page") as page:
-        with gr.Row(elem_id="watch-head", equal_height=True):
-            run = gr.Dropdown([], label=texts.RUN, filterable=False, scale=1, min_width=240, elem_id="watch-run")
-            controls = run_controls.build()
+        controls = run_controls.build()
         status = html_area(elem_id="watch-status")
         summary = html_area(elem_id="watch-summary")
         held_out = html_area(visible=False, elem_id="watch-held-out")
-        figures = _draw_figures()
-        html_area(fill("<h2>{}</h2>", texts.TOKENS_TITLE), elem_classes="lab-section")
-        look = inspector.build()
-        html_area(fill('<h2>{}</h2><p class="lab-intro">{}</p>', texts.ANSWERS_TITLE, texts.ANSWERS_INTRO),
-                  elem_classes="lab-section")
-        answers = html_area(elem_id="watch-answers")
+        with gr.Column(visible=False, elem_id="watch-measured") as measured:
+            figures = _draw_figures()
+            html_area(fill("<h2>{}</h2>", texts.TOKENS_TITLE), elem_classes="lab-section")
+            look = inspector.build()
+            html_area(fill('<h2>{}</h2><p class="lab-intro">{}</p>', texts.ANSWERS_TITLE, texts.ANSWERS_INTRO),
+                      elem_classes="lab-section")
+            answers = html_area(elem_id="watch-answers")
     return _Parts(
-        shown=gr.State(Shown()), timer=gr.Timer(LIVE_SECONDS, active=False), empty=empty, page=page, run=run,
-        controls=controls, status=status, summary=summary, held_out=held_out, figures=figures, inspector=look,
-        answers=answers,
+        asked=gr.State(("", 0.0)), shown=gr.State(Shown()), timer=gr.Timer(LIVE_SECONDS, active=False),
+        empty=empty, page=page, controls=controls, status=status, summary=summary, held_out=held_out,
+        measured=measured, figures=figures, inspector=look, answers=answers,
     )
 
 
@@ -138,7 +148,7 @@ class Handlers:
     figures: RunFigures
 
     def redraw(self, token: str, run_id: str) -> dict[Any, Any]:
-        """Draws everything afresh: the wanted run, or the newest where that one is gone or none was chosen."""
+        """Asks for the wanted run, or the newest where that one is gone or none was chosen."""
         owner, parts = self.lab.owner_of(token), self.parts
         runs = self.lab.list_runs(owner)
         if not runs:
@@ -146,13 +156,15 @@ class Handlers:
                     parts.timer: gr.Timer(active=False), parts.shown: Shown()}
         known = [run.run_id for run in runs]
         wanted = run_id if run_id in known else known[0]
-        choices = [(run_controls.label_run(run), run.run_id) for run in runs]
         return {
             parts.empty: gr.Column(visible=False), parts.page: gr.Column(visible=True),
-            parts.run: gr.Dropdown(choices, value=wanted),
-            **parts.controls.closed(),
-            **self._news(owner, self.lab.run_folder(owner, wanted), Shown(), Look()),
+            **parts.controls.listed(runs, wanted), parts.asked: (wanted, time.time()),
         }
+
+    def draw(self, token: str, asked: tuple[str, float], shown: Shown, look: Look) -> Any:
+        """Draws what of the asked run is not shown yet."""
+        owner = self.lab.owner_of(token)
+        return self._news(owner, self.lab.run_folder(owner, asked[0]), shown, look) or gr.skip()
 
     def tick(self, token: str, shown: Shown, look: Look) -> Any:
         """Draws what has changed since `shown`; nothing if nothing has."""
@@ -170,10 +182,6 @@ class Handlers:
         wanted = checked_text(run_id, texts.RUN, limit=100)
         return self.lab.run_folder(self.lab.owner_of(token), wanted).run_id
 
-    def follow(self, token: str, run_id: str, shown: Shown, look: Look) -> Any:
-        """Draws the run that was chosen here or started elsewhere."""
-        return self.tick(token, shown, look) if run_id == shown.run_id else self.redraw(token, run_id)
-
     def look_at_step(self, token: str, shown: Shown, look: Look, step: object) -> Any:
         """Moves map and inspector to a recorded step; at the newest they follow the run again."""
         wanted = int(checked_number(step, texts.RECORDED_STEP, minimum=0, maximum=10**6))
@@ -184,23 +192,26 @@ class Handlers:
         wanted = int(checked_number(index, texts.RESPONSE, minimum=0, maximum=10**4))
         return self._look(token, shown, look, response=wanted)
 
-    def _look(self, token: str, shown: Shown, look: Look, *, step: int | None = None, response: int | None = None
-              ) -> Any:
+    def snap(self, token: str, shown: Shown, look: Look, step: object) -> dict[Any, Any]:
+        """Moves the released slider onto the recorded step that is shown."""
+        drawn = self.look_at_step(token, shown, look, step)
+        folder = self.lab.run_folder(self.lab.owner_of(token), shown.run_id)
+        record = self.figures.tokens(folder, read_marks(folder).tokens)
+        return {**drawn, self.parts.inspector.slider: record.reached(int(step))}  # type: ignore[call-overload]
+
+    def _look(self, token: str, shown: Shown, look: Look, **change: int) -> dict[Any, Any]:
         folder = self.lab.run_folder(self.lab.owner_of(token), shown.run_id)
         mark = read_marks(folder).tokens
-        here = look if look.run_id == shown.run_id else Look(shown.run_id)
         steps = self.figures.tokens(folder, mark).steps
-        if step is not None:
-            here = Look(here.run_id, None if not steps or step >= steps[-1] else step, here.response)
-        if response is not None:
-            here = Look(here.run_id, here.step, response)
+        here = replace(look if look.run_id == shown.run_id else Look(shown.run_id), **change)
+        if here.step is not None and steps and here.step >= steps[-1]:
+            here = replace(here, step=None)
         part = self.parts.inspector
         return {part.look: here, **inspector.draw_moment(part, self.figures, folder, mark, here)}
 
     def _news(self, owner: str, folder: RunFolder, shown: Shown, look: Look) -> dict[Any, Any]:
         """Returns what of the run is not shown yet; empty if all of it is."""
-        parts, marks = self.parts, read_marks(folder)
-        status = folder.read_status()
+        parts, marks, status = self.parts, read_marks(folder), _read_status(folder)
         is_queued = status.state is RunState.QUEUED
         position = self.lab.queue_position(owner, folder.run_id) if is_queued else None
         old = shown.marks if shown.run_id == folder.run_id else None
@@ -210,10 +221,11 @@ class Handlers:
                      parts.timer: gr.Timer(active=not status.state.is_over),
                      **parts.controls.enabled(status.state)}
         if old is None or (old.metrics, old.status) != (marks.metrics, marks.status):
-            news[parts.summary] = str(draw_summary(folder.read_metrics(), status, folder.read_best()))
-        if old is None or old.metrics != marks.metrics:
-            drawn = self.figures.steps(folder, marks)
-            news |= {plot: drawn[name] for name, plot in parts.figures.items()}
+            curves = self.figures.curves(folder, marks)
+            news[parts.summary] = str(draw_summary(curves.first, curves.last, status, folder.read_best()))
+            if old is None or old.metrics != marks.metrics:
+                news[parts.measured] = gr.Column(visible=curves.first is not None)
+                news |= {plot: curves.figures[name] for name, plot in parts.figures.items()}
         if old is None or old.tokens != marks.tokens:
             here = look if look.run_id == folder.run_id else Look(folder.run_id)
             news |= inspector.draw_inspector(parts.inspector, self.figures, folder, marks.tokens, here)
@@ -226,3 +238,11 @@ class Handlers:
         header = self.figures.tokens(folder, marks.tokens).header
         note = fill('<p class="lab-note wait">{}</p>', texts.NOT_HELD_OUT)
         return gr.HTML(str(note), visible=header is not None and not header.is_held_out)
+
+
+def _read_status(folder: RunFolder) -> RunStatus:
+    """Returns the run's status; a folder that cannot be read is a failed run, which can be deleted."""
+    try:
+        return folder.read_status()
+    except RunRefused as error:
+        return RunStatus(RunState.FAILED, failure=str(error))
