@@ -69,7 +69,6 @@ def draw_parts() -> ChatParts:
                             min_width=240, elem_id="chat-model")
         adapter = gr.Dropdown([(words.ADAPTER_NONE, NO_ADAPTER)], value=NO_ADAPTER, label="Aligned by", min_width=240,
                               elem_id="chat-adapter")
-    options = _draw_options()
     with gr.Column(elem_id="chat-panes"):
         heads = html_area(elem_id="chat-heads")
         turns = html_area(actions="turn_action", elem_id="chat-log")
@@ -78,7 +77,7 @@ def draw_parts() -> ChatParts:
         edit_text = gr.Textbox(label="Your version", lines=4, max_lines=14, max_length=MAX_ANSWER_CHARS)
         with gr.Row(elem_classes="lab-actions"):
             save = gr.Button("Save as preferred", variant="primary", size="sm", elem_id="chat-edit-save")
-            cancel = gr.Button("Cancel", size="sm")
+            cancel = gr.Button("Cancel", size="sm", min_width=80)
     with gr.Row(elem_id="chat-missing", equal_height=True):
         notice = html_area(visible=False)
         fetch = gr.Button(texts.FETCH, size="sm", visible=False, scale=0, min_width=150, elem_id="chat-fetch")
@@ -88,9 +87,10 @@ def draw_parts() -> ChatParts:
         send = gr.Button("Send", variant="primary", scale=0, min_width=90, elem_id="chat-send")
         stop = gr.Button("Stop", variant="stop", visible=False, scale=0, min_width=90, elem_id="chat-stop")
     with gr.Row(elem_id="chat-actions", elem_classes="lab-actions"):
-        retry = gr.Button("Retry", size="sm", interactive=False, elem_id="chat-retry")
-        clear = gr.Button("Clear", size="sm", interactive=False, elem_id="chat-clear")
+        retry = gr.Button("Retry", size="sm", interactive=False, min_width=80, elem_id="chat-retry")
+        clear = gr.Button("Clear", size="sm", interactive=False, min_width=80, elem_id="chat-clear")
         train = gr.Button(visible=False, size="sm", variant="primary", elem_id="chat-train")
+    options = _draw_options()
     return ChatParts(
         model, adapter, *options, heads, turns, notice, fetch, gr.State(("", "")), edit_panel, edit_head, edit_text,
         save, cancel, message, send, stop, retry, clear, train, gr.Timer(1.0, active=False),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-MESSAGE_HINT = "Ask both models the same thing. Enter sends, Shift+Enter starts a new line."
+MESSAGE_HINT = "Ask both sides the same thing. Enter sends."
 NO_TURNS = (
     "One question, two answers from one model: as it is, and with your adapter. Ask something, or try one of these:"
 )
@@ -12,8 +12,8 @@ EXAMPLES = (
     "Tom has 12 apples and gives away 5. How many are left?",
 )
 NO_ADAPTER = (
-    "Nothing answers here yet. Train on your judgements first; a saved checkpoint of a run can answer while the run "
-    "still trains. A thumb on the base model's answers already counts as a judgement."
+    "The aligned side is silent until there is an adapter. Train on some judgements: a run's first checkpoint can "
+    "answer here while the run goes on. Thumbs on the base model's answers are judgements already."
 )
 NO_ADAPTER_HEAD = "no adapter yet"
 ADAPTER_OFF_HEAD = "switched off"
@@ -47,10 +47,23 @@ RUNS_EMPTY = (
     "ready to open, chat with and download."
 )
 RUNS_INTRO = (
-    "Numbers are those of the held-out responses, first measurement → last. Log-likelihoods and margin in nats/token."
+    "Numbers are those of the held-out responses, first measurement → last. Margin and log-likelihoods in nats/token; "
+    "a log-likelihood closer to 0 means that the model finds the responses more probable."
 )
+RUN_STATES = {
+    "queued": ("wait", "queued"), "preparing": ("wait", "preparing"), "training": ("ok", "training"),
+    "stopping": ("wait", "stopping"), "stopped": ("wait", "stopped"), "finished": ("ok", "finished"),
+    "failed": ("bad", "failed"),
+}
+EXPORT_HELP = (
+    "The adapter is small and needs the base model beside it (PEFT layout, with a model card). The merged model stands "
+    "alone (safetensors); it is offered only once its log-probabilities equal the adapter's. That takes a minute."
+)
+NO_ADAPTER_TO_EXPORT = "There is nothing to download yet: the run gets an adapter with its first checkpoint."
 DELETE_RUN = "Delete “{name}” with its plots, checkpoints and adapter? Your judgements stay. This cannot be undone."
 MERGING = (
-    "Merging: the adapter is folded into the base model, written as safetensors, and its log-probabilities are "
-    "compared with the adapter's. This takes a minute or two."
+    "Merging: the adapter is folded into the base model and the result compared with the adapter, log-probability by "
+    "log-probability. The download begins by itself; the page may stay as it is."
 )
+PACKING = "Packing the adapter…"
+RUN_GONE = "No run is chosen, or it was deleted. Choose one from the list."

@@ -119,7 +119,8 @@ def _answer(turn_id: str, side: str, answer: Answer, label: str, *, is_live: boo
 def _speed(answer: Answer) -> Markup:
     if not answer.n_tokens:
         return Markup("")
-    return fill("<span>{:.1f} tokens/s</span><span>{} tokens</span>", answer.tokens_per_second, answer.n_tokens)
+    unit = "token" if answer.n_tokens == 1 else "tokens"
+    return fill("<span>{:.1f} tokens/s</span><span>{} {}</span>", answer.tokens_per_second, answer.n_tokens, unit)
 
 
 def _likelihood(answer: Answer) -> Markup:

@@ -16,7 +16,8 @@ from bnf_lab.ui.guard import Lane, listen
 
 
 def build_export(
-    label: str, make: Callable[..., Path], inputs: Sequence[Any], *, name: str, **options: Any
+    label: str, make: Callable[..., Path], inputs: Sequence[Any], *, name: str,
+    working: tuple[gr.HTML, Any] | None = None, **options: Any,
 ) -> gr.Button:
     """Draws the button.
 
@@ -26,6 +27,7 @@ def build_export(
             the data folder's `tmp/`, the only place gradio serves from.
         inputs: Components whose values `make` receives.
         name: Unique id of the button in the page.
+        working: An area and what it says (markup) while the file is made.
         options: Passed on to `gr.Button`.
     """
     button = gr.Button(label, elem_id=name, **options)
@@ -36,6 +38,11 @@ def build_export(
 
     made = listen(button.click, offer, inputs, [hidden], lane=Lane.START, show_progress="minimal",
                   show_progress_on=[button])
+    if working is not None:
+        area, words = working
+        listen(button.click, lambda: words, [], [area])
+        for end in (made.success, made.failure):
+            listen(end, lambda: "", [], [area])
     # The link gets its address in the browser's next frame; pressing it at once would download the last file.
     made.success(
         fn=None, api_visibility="private",

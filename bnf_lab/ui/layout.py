@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import gradio as gr
 
-from bnf_lab.ui import chat_tab, header, preferences_tab, texts, train_tab, watch_tab
+from bnf_lab.ui import chat_tab, header, preferences_tab, runs_tab, texts, train_tab, watch_tab
 from bnf_lab.ui.guard import Lane, listen
 from bnf_lab.ui.session import Redraw, Session, build_token, keep_or_make_token
 from bnf_lab.ui.theme import ASSETS, build_theme
@@ -31,6 +31,7 @@ TABS: tuple[tuple[str, str, Callable[[Any, Session], Any]], ...] = (
     ("train", texts.TAB_TRAIN, train_tab.build),
     ("watch", texts.TAB_WATCH, watch_tab.build),
     ("chat", texts.TAB_CHAT, chat_tab.build),
+    ("runs", texts.TAB_RUNS, runs_tab.build),
 )
 """(id, title, build) of each tab, in the order of the journey."""
 
@@ -47,7 +48,7 @@ def build_app(lab: Lab) -> gr.Blocks:
         top = header.build(lab, token)
         built = []
         run_id = gr.State("")
-        with gr.Tabs(elem_id="lab-tabs") as tabs:
+        with gr.Tabs(elem_id="lab-tabs", overflow_behavior="wrap") as tabs:
             session = Session(token=token, run_id=run_id, tabs=tabs)
             for name, title, build in TABS:
                 with gr.Tab(title, id=name, elem_id=f"tab-{name}") as tab:
