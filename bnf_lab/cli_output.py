@@ -78,7 +78,8 @@ def reserved_stdout() -> Iterator[TextIO]:
     kept = os.dup(1)
     os.dup2(2, 1)
     try:
-        with os.fdopen(os.dup(kept), "w", encoding="utf-8", errors="backslashreplace") as results:
+        results = os.fdopen(os.dup(kept), "w", encoding="utf-8", errors="backslashreplace")
+        with results, contextlib.redirect_stdout(sys.stderr):
             yield results
     finally:
         sys.stdout.flush()

@@ -1,5 +1,4 @@
 """What every test shares: a tiny Llama with a tokenizer of its own, both made here, so that no test needs a network."""
-# ruff: noqa: PLC0415 - imported inside, so that tests of the standard-library rooms do not wait for torch
 
 from __future__ import annotations
 
@@ -112,3 +111,22 @@ def tiny_adapter_path(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFa
 def zero_adapter_path(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a LoRA adapter whose B matrices are zero: the aligned model equals the base model."""
     return save_tiny_adapter(tiny_model_path, tmp_path_factory.mktemp("adapters") / "zero", seed=2, scale=0.0)
+
+
+@pytest.fixture(scope="session")
+def embedded_model_path() -> Path:
+    """The embedded model's folder, fetched once a machine (`BNF_LAB_TEST_CACHE`, else ~/.cache/bnf-lab-tests)."""
+    from bnf_lab.config import EMBEDDED_MODEL
+    from bnf_lab.fetch import fetch_model
+
+    cache = os.environ.get("BNF_LAB_TEST_CACHE") or Path.home() / ".cache" / "bnf-lab-tests"
+    return fetch_model(EMBEDDED_MODEL, Path(cache).expanduser().resolve() / "models")
+
+
+@pytest.fixture(scope="session")
+def embedded_home(embedded_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh data folder in which the embedded model is ready."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "models").mkdir()
+    (home / "models" / embedded_model_path.name).symlink_to(embedded_model_path)
+    return home
