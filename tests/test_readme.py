@@ -1,0 +1,159 @@
+"""The README: its commands and example run as they stand there, its table is the code's, its links lead somewhere.
+
+`python tests/test_readme.py` writes the table of settings anew.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+START, END = "<!-- settings -->\n", "<!-- /settings -->"
+PARTS = ("app.py", "assets", "bnf_lab", "tests", "requirements.txt", "README.md", ".pytest.ini")
+# added to a command so that a test stays short; what comes last wins
+SMALL = {
+    "train --data": "--n-steps 2 --responses-per-step 2 --n-probe 1 --max-tokens 96 --answer-steps 100",
+    "score": "--pairs 1 --max-tokens 96",
+    "chat": "--max-new-tokens 4",
+}
+SERVER_SECONDS = 120
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def settings_table() -> str:
+    """Returns the table of settings in Markdown, from the metadata of `RunConfig`."""
+    from bnf_lab.config import field_default, field_specs
+
+    lines = ["| name | default | accepted | what it does |", "|---|---|---|---|"]
+    for name, spec in field_specs().items():
+        accepted = ", ".join(f"`{choice}`" for choice in spec.choices) or "text"
+        if spec.minimum is not None:
+            accepted = f"{spec.minimum:,.10g} to {spec.maximum:,.10g} {spec.unit}".strip()
+        default = f"`{field_default(name)}`" if field_default(name) != "" else "none"
+        lines.append(f"| `{name}` | {default} | {accepted} | {spec.help} |")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that looks like the repository, so that what the commands write stays out of it."""
+    folder = tmp_path_factory.mktemp("readme")
+    for part in PARTS:
+        (folder / part).symlink_to(ROOT / part)
+    return folder
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return os.environ | {"PATH": path, "BNF_LAB_HOME": str(home), "PIP_DISABLE_PIP_VERSION_CHECK": "1"} | more
+
+
+def run(command: str, workplace: Path, home: Path, **more: str) -> str:
+    answer = subprocess.run(
+        ["bash", "-euc", command], capture_output=True, text=True, check=False, cwd=workplace,
+        env=environment(home, **more), timeout=600,
+    )  # fmt: skip
+    assert answer.returncode == 0, f"{command}\n{answer.stdout}\n{answer.stderr}"
+    return answer.stdout
+
+
+def test_the_set_up_command_serves_the_lab(workplace: Path, tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (command,) = blocks("bash")[0].splitlines()
+    variables = environment(tmp_path, GRADIO_SERVER_PORT=str(port))
+    with open(tmp_path / "log", "w+") as log, subprocess.Popen(
+        ["bash", "-c", command], stdout=log, stderr=log, cwd=workplace, env=variables, start_new_session=True
+    ) as server:
+        try:
+            assert "BNF Lab" in wait_for_page(f"http://127.0.0.1:{port}/", server), log_text(tmp_path)
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+
+
+def log_text(folder: Path) -> str:
+    return (folder / "log").read_text()
+
+
+def wait_for_page(address: str, server: subprocess.Popen[bytes]) -> str:
+    deadline = time.monotonic() + SERVER_SECONDS
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(address, timeout=5) as answer:
+                return answer.read().decode()
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(0.5)
+    return ""
+
+
+def test_the_shell_commands_run(workplace: Path, embedded_home: Path) -> None:
+    commands = blocks("bash")[1].splitlines()
+    assert len(commands) == 9
+    for command in commands:
+        assert command.startswith("python -m bnf_lab ")
+        small = next((flags for verb, flags in SMALL.items() if f"bnf_lab {verb}" in command), "")
+        output = run(f"{command} {small}", workplace, embedded_home)
+        assert output.strip()
+    assert (workplace / "merged.zip").stat().st_size > 200_000_000
+
+
+def test_the_example_runs(workplace: Path, embedded_home: Path) -> None:
+    (example,) = blocks("python")
+    assert len([line for line in example.splitlines() if line]) <= 10
+    (workplace / "example.py").write_text(example)
+    output = run("python example.py", workplace, embedded_home)
+    assert "1.0000, 0.2689" in output
+
+
+def test_the_test_command_finds_the_tests(workplace: Path, tmp_path: Path) -> None:
+    (command,) = blocks("bash")[2].splitlines()
+    # only collected, or this test would run itself
+    output = run(command, workplace, tmp_path, PYTEST_ADDOPTS="--collect-only -q tests/test_losses.py")
+    assert "tests collected" in output
+
+
+def test_all_commands_are_covered() -> None:
+    assert len(blocks("bash")) == 3
+
+
+def test_the_table_of_settings_is_that_of_the_code() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert text.partition(START)[2].partition(END)[0] == settings_table(), "run: python tests/test_readme.py"
+
+
+def test_links_and_pictures_are_there() -> None:
+    targets = re.findall(r"\]\(([^)#]+)\)", README.read_text(encoding="utf-8"))
+    local = [target for target in targets if not target.startswith("http")]
+    assert len(local) >= 6
+    assert [target for target in local if not (ROOT / target).exists()] == []
+
+
+def test_the_front_matter_names_the_pinned_gradio() -> None:
+    import yaml
+
+    matter = yaml.safe_load(README.read_text(encoding="utf-8").split("---")[1])
+    assert f"gradio=={matter['sdk_version']}" in (ROOT / "requirements.txt").read_text()
+    assert (ROOT / matter["app_file"]).is_file()
+    assert matter["sdk"] == "gradio"
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    before, _, rest = README.read_text(encoding="utf-8").partition(START)
+    README.write_text(before + START + settings_table() + END + rest.partition(END)[2], encoding="utf-8")
