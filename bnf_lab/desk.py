@@ -51,6 +51,7 @@ class RunDesk:
         self.queue = JobQueue(runs_dir(home), environment=self._environment)
         self._counter: Any = None
         self._counting = threading.Lock()
+        self._hashes: dict[tuple[Path, int], str] = {}
 
     def preflight(self, owner: str, config: RunConfig, collections: Sequence[str] | None) -> Preflight:
         """Counts what a run would be and names what is wrong with it; see `Preflight`."""
@@ -177,7 +178,7 @@ class RunDesk:
         return [
             AdapterChoice(
                 row.run_id, name, f"{row.name} · {words.get(name, name.replace('-', ' '))}",
-                checkpoint_hash(self._adapter_path(folder, name)), model,
+                self._hash(self._adapter_path(folder, name)), model,
             )
             for name in names
         ]
@@ -215,7 +216,15 @@ class RunDesk:
         name = self._store.get_run(owner, run_id).name
         run = run_id if name == run_id else f"{name} ({run_id})"
         where = path.name if checkpoint == BEST else checkpoint
-        return base, f"{run} · {where} · sha256 {checkpoint_hash(path)}"
+        return base, f"{run} · {where} · sha256 {self._hash(path)}"
+
+    def _hash(self, path: Path) -> str:
+        """Returns an adapter's short hash; pages ask often, so its weights are read once."""
+        weights = path / "adapter_model.safetensors"
+        key = (path, weights.stat().st_mtime_ns if weights.exists() else 0)
+        if key not in self._hashes:
+            self._hashes[key] = checkpoint_hash(path)
+        return self._hashes[key]
 
     def _judgements(self, owner: str, collections: Sequence[str] | None) -> list[Judgement]:
         """Returns the chosen judgements, oldest first, so that a run does not depend on how a list is shown."""
