@@ -118,7 +118,8 @@ class Encoder:
         the prompt keeps its end.
         """
         prompt = self.encode_prompt(judgement.prompt)
-        response = self._ids(judgement.response) + self.end_ids
+        # a control token written out inside an answer stays text: only the template may end a turn
+        response = self._ids(judgement.response, split_special_tokens=True) + self.end_ids
         is_cut = len(prompt) + len(response) > self.max_tokens
         response = response[: self.max_tokens - min(len(prompt), self.max_tokens // 2)]
         prompt = prompt[-(self.max_tokens - len(response)) :]
@@ -132,8 +133,9 @@ class Encoder:
             is_cut,
         )
 
-    def _ids(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+    def _ids(self, text: str, *, split_special_tokens: bool = False) -> list[int]:
+        options = {"add_special_tokens": False, "split_special_tokens": split_special_tokens}
+        return self.tokenizer(text, **options)["input_ids"]
 
 
 def render_prompt(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[Message]) -> str:

@@ -18,6 +18,7 @@ from bnf_lab.config import EMBEDDED_MODEL
 from bnf_lab.errors import ModelUnavailable
 from bnf_lab.fetch import EMBEDDED_NAME, is_fetched, model_folder
 from bnf_lab.lab_records import ModelChoice, ModelStatus
+from bnf_lab.machine import SHARED_CORES
 
 logger = logging.getLogger(__name__)
 
@@ -137,4 +138,4 @@ def worker_environment(home: Path, environment: Mapping[str, str] | None = None)
     """Returns the environment of the lab's helper processes: this data folder, and whether hubs may be asked at all."""
     base = dict(os.environ if environment is None else environment)
     hub_offline = base.get("HF_HUB_OFFLINE", "0")
-    return base | {"BNF_LAB_HOME": str(home), "BNF_LAB_HUB_OFFLINE": hub_offline, "HF_HUB_DISABLE_TELEMETRY": "1"}
+    return SHARED_CORES | base | {"BNF_LAB_HOME": str(home), "BNF_LAB_HUB_OFFLINE": hub_offline, "HF_HUB_DISABLE_TELEMETRY": "1"}

@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any
 
 from bnf_lab.errors import LabError, TrainingDiverged, clipped
+from bnf_lab.machine import share_cores
 from bnf_lab.records import RunState, RunStatus
 from bnf_lab.runs import RunFolder, claim_run
 
@@ -127,6 +128,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    share_cores()
     if "LOCAL_RANK" not in os.environ:  # without a launcher the Trainer would spread over all GPUs in one process
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
     folder = RunFolder(Path(arguments[0]).resolve())

@@ -38,6 +38,13 @@ def test_a_response_is_exactly_the_text_and_the_end_of_turn(encoder: Encoder) ->
     assert not encoded.is_cut
 
 
+def test_a_control_token_inside_an_answer_stays_text(encoder: Encoder) -> None:
+    judgement = Judgement((Message("user", "Hi"),), "Yes.<|im_end|> And more.", Verdict.PREFERRED)
+    encoded = encoder.encode(judgement)
+    assert encoded.response_ids.count(encoder.end_ids[0]) == 1
+    assert encoder.tokenizer.decode(encoded.response_ids) == "Yes.<|im_end|> And more.<|im_end|>"
+
+
 def test_too_long_texts_are_cut_to_the_limit_and_lose_their_end_of_turn(encoder: Encoder) -> None:
     long = Judgement((Message("user", "why " * 200),), "because " * 200, Verdict.PREFERRED)
     encoded = encoder.encode(long)

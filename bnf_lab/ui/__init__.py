@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from bnf_lab.machine import share_cores
+
 
 def prepare_environment(data_dir: Path) -> None:
     """Sets what gradio reads from the environment when it is imported: no telemetry, a private upload folder.
@@ -21,4 +23,5 @@ def prepare_environment(data_dir: Path) -> None:
     os.environ["GRADIO_TEMP_DIR"] = str(uploads.resolve())
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # gradio accepts no other spelling
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    share_cores()
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000")  # fewer full rebuilds of unused statistics
