@@ -16,6 +16,7 @@ from typing import NoReturn
 from bnf_lab import cli_data, cli_models, cli_train
 from bnf_lab.cli_output import Details, Output, UsageError, reserved_stdout
 from bnf_lab.errors import LabError
+from bnf_lab.machine import share_cores
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +89,7 @@ def prepare_environment() -> None:
     """
     os.environ.setdefault("BNF_LAB_HUB_OFFLINE", os.environ.get("HF_HUB_OFFLINE", "0"))
     os.environ["HF_HUB_OFFLINE"] = "1"
+    share_cores()
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TQDM_DISABLE", "1")

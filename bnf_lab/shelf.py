@@ -138,4 +138,5 @@ def worker_environment(home: Path, environment: Mapping[str, str] | None = None)
     """Returns the environment of the lab's helper processes: this data folder, and whether hubs may be asked at all."""
     base = dict(os.environ if environment is None else environment)
     hub_offline = base.get("HF_HUB_OFFLINE", "0")
-    return SHARED_CORES | base | {"BNF_LAB_HOME": str(home), "BNF_LAB_HUB_OFFLINE": hub_offline, "HF_HUB_DISABLE_TELEMETRY": "1"}
+    ours = {"BNF_LAB_HOME": str(home), "BNF_LAB_HUB_OFFLINE": hub_offline, "HF_HUB_DISABLE_TELEMETRY": "1"}
+    return SHARED_CORES | base | ours
