@@ -66,7 +66,7 @@ def describe_change(first: MetricPoint, last: MetricPoint) -> str:
     if first.accuracy is not None and last.accuracy is not None:
         sentences.append(
             f"After {last.step} steps the preferred answer is the likelier one in {last.accuracy:.0%} of the held-out "
-            f"pairs ({first.accuracy:.0%} before).")
+            f"pairs ({'as' if first.accuracy == last.accuracy else f'{first.accuracy:.0%}'} before).")
     moves = [_move(name, getattr(first, f"{name}_logp"), getattr(last, f"{name}_logp"))
              for name in ("preferred", "dispreferred")]
     if any(moves):

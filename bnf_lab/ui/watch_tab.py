@@ -179,16 +179,18 @@ class Handlers:
 
     def choose(self, token: str, run_id: object) -> str:
         """Makes another of the person's runs the one that is shown, here and in Chat."""
-        wanted = checked_text(run_id, texts.RUN, limit=100)
-        return self.lab.run_folder(self.lab.owner_of(token), wanted).run_id
+        owner = self.lab.owner_of(token)
+        return self.lab.run_folder(owner, checked_text(run_id, texts.RUN, limit=100)).run_id
 
     def look_at_step(self, token: str, shown: Shown, look: Look, step: object) -> Any:
         """Moves map and inspector to a recorded step; at the newest they follow the run again."""
+        self.lab.owner_of(token)
         wanted = int(checked_number(step, texts.RECORDED_STEP, minimum=0, maximum=10**6))
         return self._look(token, shown, look, step=wanted)
 
     def look_at_response(self, token: str, shown: Shown, look: Look, index: object) -> Any:
         """Shows the tokens of another probe response."""
+        self.lab.owner_of(token)
         wanted = int(checked_number(index, texts.RESPONSE, minimum=0, maximum=10**4))
         return self._look(token, shown, look, response=wanted)
 

@@ -1,0 +1,384 @@
+"""The Watch tab on synthetic run folders: what is sent when, which buttons apply, and whose runs may be seen."""
+
+import json
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+
+import gradio as gr
+import pytest
+
+from bnf_lab.config import RunConfig
+from bnf_lab.lab import Lab
+from bnf_lab.preferences import Judgement, Message, Verdict, now
+from bnf_lab.records import (
+    AnswerPoint,
+    BestCheckpoint,
+    MetricPoint,
+    ProbeResponse,
+    RunState,
+    RunStatus,
+    TokenHeader,
+    TokenSnapshot,
+)
+from bnf_lab.runs import RunFolder, TokenIndex
+from bnf_lab.ui import train_texts as texts
+from bnf_lab.ui import watch_tab
+from bnf_lab.ui.answers import draw_answers
+from bnf_lab.ui.inspector import Look
+from bnf_lab.ui.progress import compute_share, draw_status, draw_summary
+from bnf_lab.ui.run_figures import RunFigures, read_marks
+from bnf_lab.ui.session import Session, build_token
+from bnf_lab.ui.watch_tab import Shown
+
+NASTY = "<img src=x onerror=alert(1)> ${alert(2)} {{alert}}"
+JUDGEMENTS = [Judgement((Message("user", "Hi"),), "Hello", Verdict.PREFERRED)]
+
+
+@pytest.fixture
+def lab(tmp_path):
+    lab = Lab(tmp_path / "home")
+    lab.desk.queue.close()  # no worker may start: the runs here are written by hand
+    yield lab
+    lab.close()
+
+
+@pytest.fixture
+def page(lab):
+    """The tab in a page of its own: its handlers (`do`), components (`parts`) and guarded events (`app`)."""
+    with gr.Blocks(analytics_enabled=False) as app:
+        token, run_id = build_token(), gr.State("")
+        with gr.Tabs() as tabs, gr.Tab("Watch"):
+            tab = watch_tab.build(lab, Session(token=token, run_id=run_id, tabs=tabs))
+    return SimpleNamespace(do=tab.handlers, parts=tab.handlers.parts, app=app, token=token)
+
+
+@pytest.fixture
+def me(lab):
+    return lab.new_workspace()
+
+
+def make_run(lab, token, run_id="run1", state=RunState.TRAINING, n_points=0, **status):
+    """A run folder of the token's owner in any state, with a few recorded moments."""
+    owner = lab.owner_of(token)
+    folder = RunFolder.create(lab.desk.queue.path_of(run_id), RunConfig(), JUDGEMENTS, owner=owner)
+    lab.store.add_run(owner, run_id, run_id, now(), collections=("short_answers",))
+    folder.write_status(RunStatus(state, owner=owner, total_steps=30, queued_at=time.time(), **status))
+    if n_points:
+        folder.append_tokens(header())
+    for step in range(n_points):
+        record(folder, step)
+    return folder
+
+
+def header(is_held_out=True):
+    responses = tuple(ProbeResponse(verdict, verdict, f"{verdict} prompt", ("a", NASTY), (-1.0, -2.0), (3.0, 4.0))
+                      for verdict in ("preferred", "dispreferred"))
+    return TokenHeader(responses, is_held_out=is_held_out)
+
+
+def record(folder, step):
+    folder.append_metric(MetricPoint(step, float(step), "probe", preferred_logp=-1.0 + step, accuracy=0.5,
+                                     dispreferred_logp=-1.0 - step, margin=0.1))
+    rows = ((-1.0 - step, -2.0), (-1.5, -2.5))
+    folder.append_tokens(TokenSnapshot(step, rows, rows, ((1.0, 0.5), (0.2, 0.3))))
+
+
+def draw(page, token, run_id="run1", shown=None, look=None):
+    """What the page receives when the tab is shown, as the two events that draw it would send it."""
+    asked = page.do.redraw(token, run_id)
+    return asked | page.do.draw(token, asked[page.parts.asked], shown or Shown(), look or Look())
+
+
+def is_on(component):
+    return component.interactive
+
+
+# --- what applies to a run in each state ------------------------------------------------------------------------------
+
+@pytest.mark.parametrize(("state", "stop", "resume", "delete", "is_watched"), [
+    (RunState.QUEUED, True, False, True, True),
+    (RunState.PREPARING, True, False, False, True),
+    (RunState.TRAINING, True, False, False, True),
+    (RunState.STOPPING, False, False, False, True),
+    (RunState.STOPPED, False, True, True, False),
+    (RunState.FAILED, False, True, True, False),
+    (RunState.FINISHED, False, False, True, False),
+])
+def test_buttons_and_timer_follow_the_state(lab, page, me, state, stop, resume, delete, is_watched):
+    make_run(lab, me, state=state)
+    drawn = draw(page, me)
+    controls = page.parts.controls
+    assert [is_on(drawn[b]) for b in (controls.stop, controls.resume, controls.delete)] == [stop, resume, delete]
+    assert drawn[page.parts.timer].active is is_watched
+
+
+def test_stop_resume_and_delete_do_what_they_say(lab, page, me):
+    folder = make_run(lab, me, state=RunState.QUEUED)
+    stop, resume, delete = (fn.fn for fn in page.app.fns.values() if fn.fn.__name__ == "handler")
+    shown = Shown("run1")
+    stop(me, shown)
+    assert folder.read_status().state is RunState.STOPPED
+    resume(me, shown)
+    assert folder.read_status().state is RunState.QUEUED
+    drawn = delete(me, shown)
+    assert not folder.path.exists()
+    assert drawn[page.parts.empty].visible is True
+
+
+def test_deleting_asks_first(page):
+    controls = page.parts.controls
+    asking, = (fn for fn in page.app.fns.values() if (controls.delete._id, "click") in fn.targets)
+    assert asking.outputs == [controls.sure]
+    assert asking.fn().visible is True
+
+
+# --- only what is new is sent -----------------------------------------------------------------------------------------
+
+def test_a_tick_without_news_sends_nothing(lab, page, me):
+    make_run(lab, me, n_points=2)
+    shown = draw(page, me)[page.parts.shown]
+    assert page.do.tick(me, shown, Look()) == gr.skip()
+
+
+def test_a_new_status_sends_no_figure(lab, page, me):
+    folder = make_run(lab, me, n_points=2)
+    shown = draw(page, me)[page.parts.shown]
+    folder.write_status(replace(folder.read_status(), step=7))
+    news = page.do.tick(me, shown, Look())
+    assert "step 7 of 30" in news[page.parts.status]
+    assert not set(news) & {*page.parts.figures.values(), page.parts.inspector.feedback, page.parts.answers}
+
+
+def test_a_new_point_sends_the_figures_with_it(lab, page, me):
+    folder = make_run(lab, me, n_points=2)
+    shown = draw(page, me)[page.parts.shown]
+    record(folder, 2)
+    news = page.do.tick(me, shown, Look())
+    likelihood = json.loads(news[page.parts.figures["likelihood"]])
+    curve = next(t for t in likelihood["data"] if t["meta"] == "preferred_logp")
+    assert (curve["x"], curve["y"]) == ([0, 1, 2], [-1.0, 0.0, 1.0])
+    assert page.parts.status not in news
+    assert page.do.tick(me, news[page.parts.shown], Look()) == gr.skip()
+
+
+def test_the_zoom_belongs_to_the_run(lab, page, me):
+    for run_id in ("run1", "run2"):
+        make_run(lab, me, run_id, n_points=1)
+    plot = page.parts.figures["likelihood"]
+    kept = {run_id: json.loads(draw(page, me, run_id)[plot])["layout"]["uirevision"] for run_id in ("run1", "run2")}
+    assert kept == {"run1": "run1", "run2": "run2"}
+
+
+def test_a_second_viewer_gets_the_same_drawing(lab, page, me):
+    make_run(lab, me, n_points=3)
+    first, second = draw(page, me), draw(page, me)
+    for plot in (*page.parts.figures.values(), page.parts.inspector.feedback):
+        assert first[plot] is second[plot]
+
+
+def test_drawings_of_many_runs_do_not_pile_up(lab, me):
+    figures = RunFigures(kept=3)
+    for k in range(5):
+        folder = make_run(lab, me, f"run{k}", n_points=1)
+        figures.curves(folder, read_marks(folder))
+    assert len(figures._drawn) == 3
+
+
+def test_nothing_is_drawn_before_the_first_measurement(lab, page, me):
+    folder = make_run(lab, me, state=RunState.PREPARING, phase="loading the model")
+    drawn = draw(page, me)
+    assert drawn[page.parts.measured].visible is False
+    record(folder, 0)
+    assert page.do.tick(me, drawn[page.parts.shown], Look())[page.parts.measured].visible is True
+
+
+# --- whose runs -------------------------------------------------------------------------------------------------------
+
+def test_another_workspaces_run_is_refused_everywhere(lab, page, me):
+    theirs = lab.new_workspace()
+    folder = make_run(lab, theirs, n_points=1)
+    shown = Shown("run1")
+    events = {fn.fn.__name__: fn.fn for fn in page.app.fns.values() if fn.fn}
+    for name, rest in (("choose", ["run1"]), ("draw", [("run1", 0.0), Shown(), Look()]), ("handler", [shown]),
+                       ("look_at_step", [shown, Look(), 0]), ("look_at_response", [shown, Look(), 0]),
+                       ("snap", [shown, Look(), 0])):
+        with pytest.raises(gr.Error, match="not in your workspace"):
+            events[name](me, *rest)
+    assert events["tick"](me, shown, Look())[page.parts.page].visible is False
+    assert folder.read_status().state is RunState.TRAINING
+
+
+def test_every_event_refuses_a_made_up_workspace(page):
+    tried = 0
+    for fn in page.app.fns.values():
+        if fn.inputs and fn.inputs[0] is page.token:
+            with pytest.raises(gr.Error, match="workspace"):
+                fn.fn("made-up", *[None] * (len(fn.inputs) - 1))
+            tried += 1
+    assert tried >= 10
+
+
+def test_only_own_runs_are_listed_newest_first(lab, page, me):
+    make_run(lab, lab.new_workspace(), "theirs")
+    for run_id in ("old", "new"):
+        make_run(lab, me, run_id)
+    asked = page.do.redraw(me, "theirs")
+    assert [value for _, value in asked[page.parts.controls.run].choices] == ["new", "old"]
+    assert asked[page.parts.asked][0] == "new"
+
+
+def test_a_run_deleted_in_another_window_gives_way_to_the_newest(lab, page, me):
+    make_run(lab, me, "keep", state=RunState.FINISHED)
+    make_run(lab, me, "gone", state=RunState.FINISHED)
+    shown = draw(page, me, "gone")[page.parts.shown]
+    lab.delete_run(lab.owner_of(me), "gone")
+    assert page.do.tick(me, shown, Look())[page.parts.asked][0] == "keep"
+
+
+def test_without_a_run_the_page_says_what_to_do(page, me):
+    drawn = page.do.redraw(me, "")
+    assert drawn[page.parts.empty].visible is True
+    assert drawn[page.parts.timer].active is False
+
+
+def test_a_damaged_run_says_so_once_and_can_be_deleted(lab, page, me):
+    folder = make_run(lab, me, state=RunState.FINISHED)
+    (folder.path / "status.json").write_text("{")
+    drawn = draw(page, me)
+    assert "cannot be read" in drawn[page.parts.status]
+    assert is_on(drawn[page.parts.controls.delete])
+    assert drawn[page.parts.timer].active is False
+
+
+# --- tokens -----------------------------------------------------------------------------------------------------------
+
+def test_a_step_between_two_recorded_ones_shows_the_earlier(lab, page, me):
+    folder = make_run(lab, me, n_points=2)
+    record(folder, 10)
+    part, shown = page.parts.inspector, draw(page, me)[page.parts.shown]
+    drawn = page.do.snap(me, shown, Look(), 7)
+    assert drawn[part.slider] == 1
+    assert "Step 1," in drawn[part.heading]
+    tip = json.loads(drawn[part.tokens])[0][2]
+    assert "(-1.00 nats)" in tip  # log p is -2 at step 1, log q is -1
+
+
+def test_a_chosen_step_stays_while_the_run_goes_on_and_the_newest_is_followed(lab, page, me):
+    folder = make_run(lab, me, n_points=3)
+    part, shown = page.parts.inspector, draw(page, me)[page.parts.shown]
+    earlier = page.do.look_at_step(me, shown, Look(), 1)[part.look]
+    newest = page.do.look_at_step(me, shown, earlier, 2)[part.look]
+    record(folder, 3)
+    assert page.do.tick(me, shown, earlier)[part.slider].value == 1
+    assert page.do.tick(me, shown, newest)[part.slider].value == 3
+
+
+def test_another_response_is_shown_on_request_and_a_wrong_number_is_refused(lab, page, me):
+    make_run(lab, me, n_points=1)
+    part, shown = page.parts.inspector, draw(page, me)[page.parts.shown]
+    drawn = page.do.look_at_response(me, shown, Look(), 1)
+    assert "dispreferred prompt" in drawn[part.prompt]
+    look_at_response, = (fn.fn for fn in page.app.fns.values() if fn.fn.__name__ == "look_at_response")
+    for wrong in (-1, None, "x", float("nan")):
+        with pytest.raises(gr.Error, match="must be a number"):
+            look_at_response(me, shown, Look(), wrong)
+
+
+def test_token_texts_travel_as_data_and_prompts_escaped(lab, page, me):
+    folder = make_run(lab, me)
+    folder.append_tokens(replace(header(), responses=(replace(header().responses[0], prompt=NASTY),)))
+    folder.append_tokens(TokenSnapshot(0, ((-1.0, -2.0),), ((3.0, 4.0),), ((1.0, 0.5),)))
+    part, drawn = page.parts.inspector, draw(page, me)
+    assert [cell[0] for cell in json.loads(drawn[part.tokens])] == ["a", NASTY]
+    assert "<img" not in drawn[part.prompt]
+    for area in (block for block in page.app.blocks.values() if isinstance(block, gr.HTML)):
+        assert "{{" not in area.html_template
+        assert "${" not in area.html_template.replace("${value}", "")
+    assert "${" not in part.tokens.html_template
+
+
+def test_curves_on_trained_responses_say_so(lab, page, me):
+    folder = make_run(lab, me)
+    folder.append_tokens(header(is_held_out=False))
+    note = draw(page, me)[page.parts.held_out]
+    assert note.visible is True
+    assert texts.NOT_HELD_OUT in note.value
+    make_run(lab, me, "run2", n_points=1)
+    assert draw(page, me, "run2")[page.parts.held_out].visible is False
+
+
+def test_the_token_file_is_indexed_as_it_grows(tmp_path):
+    folder = RunFolder(tmp_path)
+    assert folder.index_tokens(TokenIndex()) == TokenIndex()
+    folder.append_tokens(header())
+    record(folder, 0)
+    first = folder.index_tokens(TokenIndex())
+    record(folder, 5)
+    record(folder, 0)  # replayed after a resume
+    path = tmp_path / "tokens.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"torn')
+    grown = folder.index_tokens(first)
+    assert grown == folder.index_tokens(TokenIndex())
+    assert grown.steps == [0, 5]
+    assert grown.end == len(whole)
+    path.write_bytes(whole)
+    _, snapshots = folder.read_tokens()
+    assert [folder.read_snapshot(grown, step) for step in grown.steps] == snapshots
+    path.write_bytes(b"")
+    assert folder.index_tokens(grown) == TokenIndex()
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+def test_place_in_the_queue_and_time_left_are_told():
+    queued = RunStatus(RunState.QUEUED)
+    assert "next to start" in draw_status(queued, 1)
+    assert "place 3" in draw_status(queued, 3)
+    training = RunStatus(RunState.TRAINING, phase="training", step=6, total_steps=30, step_seconds=5.0,
+                         seconds_left=120.0)
+    assert "step 6 of 30 · 5.0 s a step · about 2 min left" in draw_status(training, None)
+    assert "width:20.0%" in draw_status(training, None)
+
+
+def test_a_phase_is_counted_where_it_counts_and_named_where_not():
+    reference = RunStatus(RunState.PREPARING, phase="reference pass", phase_done=10, phase_total=40, total_steps=30)
+    assert compute_share(reference) == 0.25
+    assert '<li class="now">Reference pass</li>' in draw_status(reference, None)
+    loading = RunStatus(RunState.PREPARING, phase="loading the model", total_steps=30)
+    assert compute_share(loading) is None
+    assert "busy" in draw_status(loading, None)
+
+
+def test_notice_and_failure_are_shown_escaped():
+    drawn = draw_status(RunStatus(RunState.FAILED, failure=NASTY, notice="Step 3: answers came out empty."), None)
+    assert "Step 3: answers came out empty." in drawn
+    assert "<img" not in drawn
+    assert "&lt;img" in drawn
+
+
+def test_the_summary_says_before_and_after_in_words():
+    first = MetricPoint(0, 0.0, "probe", accuracy=0.25, margin=-0.1, preferred_logp=-1.0, dispreferred_logp=-0.9)
+    last = replace(first, step=30, accuracy=1.0, margin=1.5, preferred_logp=-0.85, dispreferred_logp=-2.3)
+    drawn = draw_summary(first, last, RunStatus(RunState.FINISHED), BestCheckpoint(15, 1.0, 1.4))
+    assert "in 100% of the held-out pairs (25% before)" in drawn
+    assert "Preferred answers became more likely by 0.15, dispreferred answers became less likely by 1.40" in drawn
+    assert "Best checkpoint: step 15" in drawn
+    assert "held-out pairs (" not in draw_summary(first, last, RunStatus(RunState.TRAINING), None)
+
+
+def test_a_run_without_pairs_still_has_a_summary():
+    first = MetricPoint(0, 0.0, "probe", preferred_logp=-1.0)
+    drawn = draw_summary(first, replace(first, step=3), RunStatus(RunState.STOPPED), None)
+    assert "n/a" in drawn
+    assert "Preferred answers are as likely as before" in drawn
+
+
+def test_answers_stand_base_beside_newest_and_older_ones_below():
+    points = [AnswerPoint(step, "Why?", f"answer {step}", 3) for step in (10, 0, 20, 5)]
+    drawn = str(draw_answers([*points, AnswerPoint(20, NASTY, "", 0, is_empty=True)]))
+    order = [drawn.index(f"answer {step}</p>") for step in (0, 20, 10, 5)]
+    assert order == sorted(order)
+    assert "<img" not in drawn
+    assert "(empty)" in drawn
