@@ -71,8 +71,8 @@ class ChatPage:
             gr.Timer(active=is_moving) if is_watching else gr.skip(),
         )
 
-    def stream(self, owner: str) -> Iterator[Any]:
-        """Has the last message answered; yields values of `ChatParts.drawn` as the words come.
+    def stream(self, owner: str, n_drawn: int) -> Iterator[Any]:
+        """Has the last message answered; yields the `n_drawn` values of `ChatParts.drawn` as the words come.
 
         Raises:
             LabError: If it cannot be answered; the message is then back in its box.
@@ -87,7 +87,7 @@ class ChatPage:
                     turns = draw_turns(
                         self.desk.load(owner), is_live=self.desk.is_live(owner), labels=labels, has_adapter=has_adapter
                     )
-                    yield turns, *(gr.skip(),) * 10
+                    yield turns, *(gr.skip(),) * (n_drawn - 1)
         except LabError:
             asked = chat.turns[-1].message if chat.turns and chat.replaced is None else None
             yield self.drawn(owner, message=asked)

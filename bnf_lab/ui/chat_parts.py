@@ -79,7 +79,7 @@ def draw_parts() -> ChatParts:
             save = gr.Button("Save as preferred", variant="primary", size="sm", elem_id="chat-edit-save")
             cancel = gr.Button("Cancel", size="sm", min_width=80)
     with gr.Row(elem_id="chat-missing", equal_height=True):
-        notice = html_area(visible=False)
+        notice = html_area(visible=False, elem_id="chat-notice")
         fetch = gr.Button(texts.FETCH, size="sm", visible=False, scale=0, min_width=150, elem_id="chat-fetch")
     with gr.Row(elem_id="chat-composer", equal_height=True):
         message = gr.Textbox(placeholder=words.MESSAGE_HINT, show_label=False, container=False, lines=1, max_lines=8,

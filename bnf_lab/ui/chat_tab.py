@@ -68,7 +68,7 @@ def _wire_asking(page: ChatPage, session: Session, parts: ChatParts) -> None:
         return checked.seed, *page.drawn(owner, is_waiting=True)
 
     def answer(token: str) -> Iterator[Any]:
-        yield from page.stream(lab.owner_of(token))
+        yield from page.stream(lab.owner_of(token), len(parts.drawn))
 
     def stop(token: str) -> Any:
         owner = lab.owner_of(token)
@@ -80,22 +80,22 @@ def _wire_asking(page: ChatPage, session: Session, parts: ChatParts) -> None:
         desk.clear(owner)
         return page.drawn(owner)
 
-    def redraw(token: str) -> Any:
+    def restore(token: str) -> Any:
         return page.drawn(lab.owner_of(token))
 
     for event in (parts.message.submit, parts.send.click):
         asked = listen(event, send, [session.token, parts.message, *parts.settings], parts.drawn)
-        _answer_next(asked, answer, redraw, session, parts)
+        _answer_next(asked, answer, restore, session, parts)
     again = listen(parts.retry.click, retry, [session.token, *parts.settings], [parts.seed, *parts.drawn])
-    _answer_next(again, answer, redraw, session, parts)
+    _answer_next(again, answer, restore, session, parts)
     listen(parts.stop.click, stop, [session.token], parts.drawn)
     listen(parts.clear.click, clear, [session.token], parts.drawn)
 
 
-def _answer_next(asked: Any, answer: Any, redraw: Any, session: Session, parts: ChatParts) -> None:
+def _answer_next(asked: Any, answer: Any, restore: Any, session: Session, parts: ChatParts) -> None:
     """An answer waits in the lane of models; that it was asked for shows at once."""
     answered = listen(asked.success, answer, [session.token], parts.drawn, lane=Lane.CHAT)
-    listen(answered.failure, redraw, [session.token], parts.drawn)
+    listen(answered.failure, restore, [session.token], parts.drawn)
     answered.success(fn=None, js=FOCUS_MESSAGE, api_visibility="private")
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_NAME_CHARS = 80
 LIVE_SECONDS = 2.0
+SIGNATURE = -2
+"""Place of `shown` in `_Parts.live`."""
 
 
 @dataclass(frozen=True)
@@ -137,10 +139,9 @@ def _wire_list(lab: Lab, session: Session, parts: _Parts) -> None:
         return gr.skip(), gr.skip(), *_drawn(lab, owner, run_id)
 
     def tick(token: str, run_id: str, which: str | None, shown: str) -> Any:
-        if not token:
-            return (gr.skip(),) * len(parts.live)
         owner = lab.owner_of(token)
-        return _live(lab.list_runs(owner), lab, owner, run_id, which=which, shown=shown)
+        values = _live(lab.list_runs(owner), lab, owner, run_id, which=which)
+        return (gr.skip(),) * len(values) if values[SIGNATURE] == shown else values
 
     listen(parts.table.run_action, act, [session.token], [session.run_id, session.tabs, *parts.drawn])
     listen(parts.timer.tick, tick, [session.token, parts.chosen, parts.checkpoint, parts.shown], parts.live,
@@ -197,7 +198,7 @@ def _drawn(lab: Lab, owner: str, run_id: str) -> tuple[Any, ...]:
     runs = lab.list_runs(owner)
     run = _find(runs, run_id)
     return (
-        *_live(runs, lab, owner, run.run_id if run else "", which=None, shown=None),
+        *_live(runs, lab, owner, run.run_id if run else "", which=None),
         gr.Column(visible=run is not None),
         run_name(run) if run else "",
         gr.Row(visible=False),
@@ -206,17 +207,12 @@ def _drawn(lab: Lab, owner: str, run_id: str) -> tuple[Any, ...]:
     )
 
 
-def _live(
-    runs: list[RunSummary], lab: Lab, owner: str, run_id: str, *, which: str | None, shown: str | None
-) -> tuple[Any, ...]:
-    """Returns the values of `_Parts.live`; leaves all as it is if the page shows (`shown`) the same already."""
+def _live(runs: list[RunSummary], lab: Lab, owner: str, run_id: str, *, which: str | None) -> tuple[Any, ...]:
+    """Returns the values of `_Parts.live`; one of them is a signature of all, to tell whether anything is new."""
     table = str(draw_runs(runs, run_id))
     run = _find(runs, run_id)
     is_moving = any(not r.status.state.is_over for r in runs)
     choices = [(a.label, a.checkpoint) for a in lab.adapters(owner) if run and a.run_id == run.run_id]
-    signature = f"{table}{choices}{is_moving}"
-    if signature == shown:
-        return (gr.skip(),) * 11
     checkpoints = [value for _, value in choices]
     models = {model.id: model.label for model in lab.models(owner)}
     state = run.status.state if run else None
@@ -230,7 +226,7 @@ def _live(
         gr.Column(visible=bool(choices)),
         gr.Dropdown(choices, value=which if which in checkpoints else next(iter(checkpoints), None)),
         gr.HTML(visible=not choices),
-        signature,
+        f"{table}{choices}{is_moving}",
         gr.Timer(active=is_moving),
     )
 
