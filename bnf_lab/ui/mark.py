@@ -100,7 +100,8 @@ def _draw() -> _Desk:
         n = gr.Radio([2, 3, 4], value=2, label="Answers", min_width=160, elem_id="mark-n")
         temperature = gr.Slider(0.1, 2.0, value=0.9, step=0.05, label="Temperature", min_width=220,
                                 info="Higher: the answers differ more.")
-        length = gr.Slider(16, 512, value=160, step=16, label="Longest answer", min_width=220, info="In tokens.")
+        length = gr.Slider(16, 512, value=160, step=16, label="Longest answer", min_width=220, info="In tokens.",
+                           elem_id="mark-length")
         model = gr.Dropdown([("SmolLM2-135M-Instruct", "embedded")], value="embedded", label="Model", min_width=200)
     with gr.Row(elem_id="mark-actions", equal_height=True):
         write = gr.Button("Write answers", variant="primary", elem_id="mark-write", min_width=150, scale=0)
@@ -204,14 +205,15 @@ def _wire_writing(lab: Lab, session: Session, desk: _Desk) -> None:
                     saved_at = time.monotonic()
         finally:  # also when stopped: what was written so far can be judged
             save_marking(lab, owner, marking)
-        yield _drawn(marking)
 
     def redraw(token: str) -> Any:
         return _drawn(load_marking(lab, lab.owner_of(token)))
 
     settings = [desk.n, desk.temperature, desk.length, desk.model]
     writing = listen(desk.write.click, write, [session.token, desk.prompt, *settings], desk.drawn, lane=Lane.CHAT)
-    listen(writing.failure, redraw, [session.token], desk.drawn)
+    # The buttons wake only now: gradio (6.31) sends a generator's last values once more when it ends, which would paint
+    # over a mark made in between.
+    listen(writing.then, redraw, [session.token], desk.drawn)
     listen(desk.stop.click, redraw, [session.token], desk.drawn, cancels=[writing])
 
 
