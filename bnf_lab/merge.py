@@ -20,12 +20,16 @@ from bnf_lab.models import LoadedModel, load_adapter, load_model, merge_adapter
 from bnf_lab.runs import RunFolder
 from bnf_lab.scoring import compute_logps
 
-TOLERANCE = 0.05  # nats/token; the rounding of merged bfloat16 weights stays well below
+TOLERANCE = 0.05  # nats/token
 N_CHECKED = 16
+# A short training's updates are smaller than the rounding of bfloat16 weights and would be lost; float32 keeps them.
+DTYPES = (torch.bfloat16, torch.float32)
 
 
 def merge(folder: RunFolder, model: Path, adapter: Path, target: Path) -> float:
-    """Merges in float32, saves bfloat16 safetensors, loads them again and compares log-likelihoods.
+    """Merges in float32, saves safetensors, loads them again and compares log-likelihoods.
+
+    The weights are saved in bfloat16, or in float32 where bfloat16 would change what the adapter does.
 
     Returns:
         The largest difference, over up to 16 of the run's responses, of the mean log-likelihood a token, nats.
@@ -33,6 +37,19 @@ def merge(folder: RunFolder, model: Path, adapter: Path, target: Path) -> float:
     Raises:
         RunRefused: If it exceeds the tolerance; nothing is then left at `target`.
     """
+    for dtype in DTYPES:
+        difference = _merge_as(dtype, folder, model, adapter, target)
+        if difference <= TOLERANCE:
+            write_model_card(target / "README.md", folder, folder.read_config())
+            return difference
+        shutil.rmtree(target)
+    raise RunRefused(
+        f"The merged model differs from the adapter by {difference:.3f} nats per token; {TOLERANCE} is accepted. It is"
+        " not offered. Use the adapter itself."
+    )
+
+
+def _merge_as(dtype: torch.dtype, folder: RunFolder, model: Path, adapter: Path, target: Path) -> float:
     config = folder.read_config()
     loaded = load_adapter(load_model(model, quantization="none", dtype=torch.float32), adapter, "merged")
     encoder = Encoder(loaded.tokenizer, max_tokens=config.max_tokens)
@@ -40,19 +57,10 @@ def merge(folder: RunFolder, model: Path, adapter: Path, target: Path) -> float:
     responses = [encoder.encode(j) for unit in split.probe for j in unit][:N_CHECKED]
     before = mean_logps(loaded, responses)
     plain = merge_adapter(loaded)
-    plain.model.to(torch.bfloat16).save_pretrained(target)
+    plain.model.to(dtype).save_pretrained(target)
     plain.tokenizer.save_pretrained(target)
-    write_model_card(target / "README.md", folder, config)
-    after = mean_logps(load_model(target, quantization="none"), responses)
-    difference = max(abs(a - b) for a, b in zip(before, after, strict=True))
-    if difference > TOLERANCE:
-        shutil.rmtree(target)
-        raise RunRefused(
-            f"The merged model differs from the adapter by {difference:.3f} nats per token; {TOLERANCE} is accepted."
-            " It is"
-            " not offered. Use the adapter itself."
-        )
-    return difference
+    after = mean_logps(load_model(target, quantization="none", dtype=dtype), responses)
+    return max(abs(a - b) for a, b in zip(before, after, strict=True))
 
 
 def mean_logps(loaded: LoadedModel, responses: Sequence[EncodedResponse]) -> list[float]:
