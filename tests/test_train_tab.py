@@ -213,7 +213,7 @@ def test_a_failed_measurement_gives_the_button_back_and_says_why(lab, page, me, 
 
 
 def test_start_queues_the_run_and_goes_to_watch(lab, page, me):
-    run_id, tabs = page.do.start(me, "  first try ", ["mine"], *values(page, n_steps=3, n_probe=2))
+    run_id, tabs, _ = page.do.start(me, "  first try ", ["mine"], *values(page, n_steps=3, n_probe=2))
     assert tabs.selected == "watch"
     folder = lab.run_folder(lab.owner_of(me), run_id)
     assert folder.read_config() == RunConfig(n_steps=3, n_probe=2)

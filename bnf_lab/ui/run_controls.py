@@ -83,7 +83,7 @@ def build() -> Controls:
             resume = gr.Button(texts.RESUME, interactive=False, min_width=84, elem_id="watch-resume")
             delete = gr.Button(texts.DELETE, interactive=False, min_width=84, elem_id="watch-delete")
     with gr.Row(visible=False, elem_classes=["lab-actions", "lab-panel"], elem_id="watch-sure") as sure:
-        html_area(fill("<p>{}</p>", texts.DELETE_SURE))
+        html_area(fill("<p>{}</p>", texts.DELETE_SURE), elem_id="watch-question")
         yes = gr.Button(texts.DELETE_YES, size="sm", variant="stop", min_width=84, elem_id="watch-delete-yes")
         no = gr.Button(texts.DELETE_NO, size="sm", min_width=84, elem_id="watch-delete-no")
     return Controls(run, stop, resume, delete, sure, yes, no)

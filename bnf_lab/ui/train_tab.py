@@ -79,7 +79,7 @@ def build(lab: Lab, session: Session) -> TrainTab:
     listen(parts.asked.change, do.check_kept, [session.token], parts.checked)
     listen(parts.defaults.click, do.reset, [session.token], parts.drawn)
     listen(parts.measure.click, do.measure, inputs, parts.checked, lane=Lane.START)
-    listen(parts.start.click, do.start, inputs, [session.run_id, session.tabs], lane=Lane.START,
+    listen(parts.start.click, do.start, inputs, [session.run_id, session.tabs, parts.name], lane=Lane.START,
            show_progress="minimal", show_progress_on=[parts.start])
     return TrainTab(redraw=Redraw(do.redraw, parts.drawn), handlers=do)
 
@@ -192,12 +192,12 @@ class Handlers:
         finally:
             yield self.check(token, name, chosen, *values)
 
-    def start(self, token: str, name: object, collections: object, *values: Any) -> tuple[str, Any]:
-        """Queues the run and goes to Watch."""
+    def start(self, token: str, name: object, collections: object, *values: Any) -> tuple[str, Any, str]:
+        """Queues the run, goes to Watch and leaves no name behind for the next run."""
         owner = self.lab.owner_of(token)
         chosen = self._chosen(owner, collections)
         called = checked_text(name, texts.RUN_NAME, limit=NAME_CHARS, required=False).strip()
-        return self.lab.start_run(owner, self._config(chosen, values), chosen, called), show_tab("watch")
+        return self.lab.start_run(owner, self._config(chosen, values), chosen, called), show_tab("watch"), ""
 
     def _config(self, chosen: Sequence[str], values: Sequence[Any]) -> RunConfig:
         """Returns the settings, refusing with the names that the page shows."""
