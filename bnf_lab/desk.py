@@ -5,7 +5,6 @@ Every method takes the owner and refuses what belongs to somebody else. This roo
 
 from __future__ import annotations
 
-import importlib
 import json
 import shutil
 import subprocess
@@ -24,6 +23,7 @@ from bnf_lab.fetch import EMBEDDED_NAME
 from bnf_lab.home import runs_dir
 from bnf_lab.jobs import JobQueue
 from bnf_lab.lab_records import AdapterChoice, Preflight, RunSummary
+from bnf_lab.late_imports import import_room
 from bnf_lab.machine import read_device
 from bnf_lab.preferences import Judgement, now
 from bnf_lab.records import RunState, RunStatus
@@ -66,7 +66,7 @@ class RunDesk:
         """Returns the token counter, importing the tokenizer's libraries on first use."""
         with self._counting:
             if self._counter is None:
-                self._counter = importlib.import_module("bnf_lab.preflight").Counter(self._home)
+                self._counter = import_room("preflight").Counter(self._home)
         return self._counter
 
     def measure(self, owner: str, config: RunConfig, collections: Sequence[str] | None) -> float:

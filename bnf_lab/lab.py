@@ -7,7 +7,6 @@ An owner is the hash of a browser's secret token, so nothing on the disk can be 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
 import re
 import secrets
@@ -26,6 +25,7 @@ from bnf_lab.exports import export_adapter, export_merged
 from bnf_lab.home import SPACE_STORAGE, models_dir
 from bnf_lab.importers import ColumnMapping, ImportReport, import_file, import_hub, write_trl_rows
 from bnf_lab.lab_records import AdapterChoice, DemoSet, DeviceInfo, ModelChoice, ModelStatus, Preflight, RunSummary
+from bnf_lab.late_imports import import_room
 from bnf_lab.machine import read_device
 from bnf_lab.preferences import Judgement, Message, Source, Verdict, build_pair
 from bnf_lab.records import RunStatus
@@ -294,7 +294,6 @@ class Lab:
         """Returns the chat engine, importing torch and peft on first use."""
         with self._engine_lock:
             if self._engine is None:
-                models = importlib.import_module("bnf_lab.models")
-                chat = importlib.import_module("bnf_lab.chat")
+                models, chat = import_room("models"), import_room("chat")
                 self._engine = chat.ChatEngine(lambda model: models.load_model(self.shelf.locate(model)))
         return self._engine

@@ -54,13 +54,13 @@ processes checkpoints adapter_files
 lab_records chat_records
 files
 records
-preferences config home
+preferences config home late_imports
 errors
 """
 LEVELS = {name: level for level, line in enumerate(reversed(ROOMS.split("\n"))) for name in line.split()}
 STANDARD_LIBRARY_ROOMS = (
     "lab_records chat_records jobs launcher runs processes checkpoints adapter_files files records preferences config home"
-    " errors store statements database demos machine cards estimates speeds exports"
+    " late_imports errors store statements database demos machine cards estimates speeds exports"
 ).split()
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
