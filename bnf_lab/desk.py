@@ -18,7 +18,7 @@ from typing import Any
 
 from bnf_lab.checkpoints import checkpoint_hash, has_all_files, list_checkpoints
 from bnf_lab.config import EMBEDDED_MODEL, RunConfig
-from bnf_lab.errors import LabError, NotFound, RunRefused, shown
+from bnf_lab.errors import LabError, ModelUnavailable, NotFound, RunRefused, shown
 from bnf_lab.fetch import EMBEDDED_NAME
 from bnf_lab.home import runs_dir
 from bnf_lab.jobs import JobQueue
@@ -28,7 +28,7 @@ from bnf_lab.machine import read_device
 from bnf_lab.preferences import Judgement, now
 from bnf_lab.records import RunState, RunStatus
 from bnf_lab.runs import RunFolder
-from bnf_lab.shelf import REPOSITORY, ModelShelf, check_name
+from bnf_lab.shelf import REPOSITORY, ModelShelf
 from bnf_lab.store import RunRow, Store
 
 MEASURE_SECONDS = 300
@@ -56,8 +56,10 @@ class RunDesk:
     def preflight(self, owner: str, config: RunConfig, collections: Sequence[str] | None) -> Preflight:
         """Counts what a run would be and names what is wrong with it; see `Preflight`."""
         judgements = self._judgements(owner, collections)
-        check_name(config.model)
-        model = self._shelf.locate(config.model) if self._shelf.has(config.model) else None
+        try:
+            model = self._shelf.find(config.model)
+        except ModelUnavailable as error:
+            return Preflight(n_responses=len(judgements), problems=(str(error),))
         counter = self.counter()
         with self._counting:
             return counter.check(judgements, config, read_device(), model)

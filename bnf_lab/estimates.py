@@ -19,8 +19,6 @@ PROCESS_GIB = 0.9  # Python with torch and transformers, before any model
 CHUNK_TOKENS = 1024  # as in scoring.CHUNK_TOKENS
 CHUNK_COPIES = 4  # logits, probabilities, their product and the gradient
 SCORING_SHARE = 0.35  # a forward pass alone, of the time of a training step on the same tokens
-START_SECONDS = 15.0  # starting Python, loading a small model
-ANSWER_SECONDS = 4.0  # a round of sample answers
 
 
 @dataclass(frozen=True)
@@ -81,4 +79,5 @@ def estimate_seconds(
     scoring = speed.seconds_per_token * SCORING_SHARE
     rounds = 1 + config.n_steps // config.answer_steps
     probing = min(config.n_steps * probe_tokens * scoring, training * config.probe_share / (1 - config.probe_share))
-    return START_SECONDS + training + probing + reference_tokens * scoring + rounds * ANSWER_SECONDS
+    answering = rounds * speed.answer_seconds
+    return speed.start_seconds + training + probing + reference_tokens * scoring + answering

@@ -82,9 +82,14 @@ def model_folder(name: str, models_dir: Path) -> Path:
 def is_fetched(name: str, models_dir: Path) -> bool:
     """Returns whether the model lies whole on the disk (by its manifest, or as a folder of the user's own)."""
     folder = model_folder(name, models_dir)
-    if name == EMBEDDED_MODEL or _HUB_ID.fullmatch(name):
+    if can_be_fetched(name):
         return has_all_files(folder)
     return (folder / "config.json").is_file()
+
+
+def can_be_fetched(name: str) -> bool:
+    """Returns whether a name is the embedded model's or has the form of a hub id."""
+    return name == EMBEDDED_MODEL or bool(_HUB_ID.fullmatch(name))
 
 
 def fetch_model(name: str, models_dir: Path, on_progress: OnProgress = lambda progress: None) -> Path:
@@ -96,7 +101,7 @@ def fetch_model(name: str, models_dir: Path, on_progress: OnProgress = lambda pr
     folder = model_folder(name, models_dir)
     if is_fetched(name, models_dir):
         return folder
-    if name != EMBEDDED_MODEL and not _HUB_ID.fullmatch(name):
+    if not can_be_fetched(name):
         raise ModelUnavailable(
             f"There is no model in the folder {shown(folder.name)}. It needs config.json, safetensors and tokenizer"
             " files."

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bnf_lab.config import EMBEDDED_MODEL
-from bnf_lab.errors import ModelUnavailable
-from bnf_lab.fetch import EMBEDDED_NAME, is_fetched, model_folder
+from bnf_lab.errors import ModelUnavailable, shown
+from bnf_lab.fetch import EMBEDDED_NAME, can_be_fetched, is_fetched, model_folder
 from bnf_lab.lab_records import ModelChoice, ModelStatus
 from bnf_lab.machine import SHARED_CORES
 
@@ -98,40 +98,39 @@ class ModelShelf:
                 found.append(ModelChoice(model_id, model_id))
         return found
 
-    def has(self, model: str) -> bool:
-        """Returns whether a model lies whole on this machine.
+    def find(self, model: str) -> Path | None:
+        """Returns the folder of a model, None where it is not here but can be fetched.
 
         Raises:
-            ModelUnavailable: If the name is not understood.
+            ModelUnavailable: If there is no such model here and none can be fetched by this name; or if the text is a
+                path, which pages may not choose.
         """
-        return is_fetched(model, self._models_dir)
+        if Path(model).is_absolute():
+            raise ModelUnavailable(
+                "A folder cannot be chosen by its path here. Put it into the lab's models folder and choose it by name,"
+                " give a hub id such as owner/name, or use the command line."
+            )
+        folder = model_folder(model, self._models_dir)
+        if is_fetched(model, self._models_dir):
+            return folder
+        if not can_be_fetched(model):
+            raise ModelUnavailable(
+                f"There is no model {shown(model)} in the lab's models folder. Choose one from the list, or give a hub"
+                " id such as owner/name."
+            )
+        return None
 
     def locate(self, model: str) -> Path:
         """Returns the folder of a model that is here.
 
         Raises:
-            ModelUnavailable: If it is not, with the remedy; or if the text is a path, which pages may not choose.
+            ModelUnavailable: If it is not, with the remedy; see `find`.
         """
-        check_name(model)
-        folder = model_folder(model, self._models_dir)
-        if not self.has(model):
+        folder = self.find(model)
+        if folder is None:
             remedy = "Fetch it first (header of the page)" if model == EMBEDDED_MODEL else "Train with it once"
             raise ModelUnavailable(f"Model {model!r} is not on this machine yet. {remedy}, or choose another model.")
         return folder
-
-
-def check_name(model: str) -> None:
-    """Refuses a path as a model: a page's text never becomes a path on the server.
-
-    Raises:
-        ModelUnavailable: If the text is an absolute path.
-    """
-    if Path(model).is_absolute():
-        raise ModelUnavailable(
-            "A folder cannot be chosen by its path here. Put the model's folder into the lab's models folder and"
-            " choose it"
-            " by name, give a hub id such as owner/name, or use the command line."
-        )
 
 
 def worker_environment(home: Path, environment: Mapping[str, str] | None = None) -> dict[str, str]:

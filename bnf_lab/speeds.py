@@ -22,10 +22,14 @@ class SpeedRecord:
     Attributes:
         seconds_per_token: Duration of a training step by the tokens (prompt and response) in it.
         peak_gib: Largest memory of the process, or of the GPU where there is one, GiB.
+        start_seconds: From the worker's first line to the loaded model, seconds.
+        answer_seconds: A round of sample answers, seconds.
     """
 
     seconds_per_token: float
     peak_gib: float
+    start_seconds: float = 15.0
+    answer_seconds: float = 6.0
 
 
 def read_speed(home: Path, *, model: str, quantization: str) -> SpeedRecord | None:

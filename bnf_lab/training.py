@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import shutil
 import statistics
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -67,9 +68,11 @@ def train(folder: RunFolder, report: Reporter) -> bool:
     Raises:
         LabError: With words for the person.
     """
+    began = time.monotonic()
     config = folder.read_config()
     remove_stale(folder.path)
     prepared = prepare(folder, config, report)
+    start_seconds = time.monotonic() - began
     loaded = prepared.loaded
     references = _reference_logps(folder, prepared, config, report)
     report.set(phase="scoring the held-out responses", phase_done=0, phase_total=0)
@@ -91,7 +94,11 @@ def train(folder: RunFolder, report: Reporter) -> bool:
         save_adapter(folder, loaded, config)
         raise
     save_adapter(folder, loaded, config)
-    _remember_speed(prepared, config, report)
+    if report.durations:
+        step_seconds = statistics.median(report.durations)
+        _remember_speed(
+            prepared, config, step_seconds, start_seconds=start_seconds, answer_seconds=watch.answer_seconds
+        )
     return trainer.state.global_step >= config.n_steps
 
 
@@ -155,11 +162,8 @@ def save_adapter(folder: RunFolder, loaded: LoadedModel, config: RunConfig) -> P
     return folder.adapter
 
 
-def _remember_speed(prepared: Prepared, config: RunConfig, report: Reporter) -> None:
+def _remember_speed(prepared: Prepared, config: RunConfig, step_seconds: float, **measured: float) -> None:
     """Keeps how fast this machine trained this model, for the next run's estimate."""
-    if not report.durations:
-        return
     tokens = sum(r.n_tokens for micro_batch in prepared.plan for r in micro_batch.responses) / config.n_steps
-    seconds = statistics.median(report.durations)
-    record = SpeedRecord(seconds_per_token=seconds / tokens, peak_gib=read_peak_gib(prepared.loaded.device))
+    record = SpeedRecord(step_seconds / tokens, read_peak_gib(prepared.loaded.device), **measured)
     write_speed(data_home(), model=config.model, quantization=prepared.loaded.quantization, record=record)

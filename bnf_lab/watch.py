@@ -63,6 +63,7 @@ class Watch(TrainerCallback):
         self.started = self.step_started = time.monotonic()
         self.seconds_before = max((p.seconds for p in folder.read_metrics()), default=0.0)
         self.probe_seconds = 0.0
+        self.answer_seconds = 0.0
         self.trained_since_probe = 0.0
         self.latest: MetricPoint | None = None
 
@@ -137,6 +138,7 @@ class Watch(TrainerCallback):
         rows = [DecodeRow((Message("user", prompt),), ADAPTER, 0) for prompt in self.prompts]
         if not rows:
             return
+        began = time.monotonic()
         with in_eval(self.loaded):
             *_, final = decode(self.loaded, rows, temperature=0.0, top_p=1.0, max_new_tokens=ANSWER_TOKENS, seed=0)
         broken = []
@@ -152,6 +154,7 @@ class Watch(TrainerCallback):
             self.folder.append_answer(point)
             if point.is_empty or point.is_repeating:
                 broken.append("empty" if point.is_empty else "repeating itself")
+        self.answer_seconds = time.monotonic() - began
         if broken and step > 0:
             self.on_notice(f"Step {step}: {len(broken)} of {len(rows)} sample answers came out {broken[0]}.")
 

@@ -14,7 +14,7 @@ import pytest
 from bnf_lab.chat_records import ChatRequest
 from bnf_lab.config import RunConfig
 from bnf_lab.demos import FOLDER
-from bnf_lab.errors import ImportRefused, LabError, ModelUnavailable, NotFound, RunRefused
+from bnf_lab.errors import ImportRefused, LabError, NotFound, RunRefused
 from bnf_lab.lab import Lab
 from bnf_lab.preferences import Message, Source, Verdict
 from bnf_lab.records import RunState
@@ -125,8 +125,10 @@ def test_preflight_counts_and_names_what_is_wrong(lab: Lab, owner: str) -> None:
     missing = lab.preflight(owner, RunConfig(model="owner/not-here"), None)
     assert missing.n_tokens is None
     assert missing.problems == ()
-    with pytest.raises(ModelUnavailable, match="by its path"):
-        lab.preflight(owner, RunConfig(model="/etc"), None)
+    assert "by its path" in lab.preflight(owner, RunConfig(model="/etc"), None).problems[0]
+    assert "no model 'nowhere'" in lab.preflight(owner, RunConfig(model="nowhere"), None).problems[0]
+    with pytest.raises(RunRefused, match="by its path"):
+        lab.start_run(owner, RunConfig(model="/etc"), None)
 
 
 def test_measuring_a_step_gives_the_estimate(lab: Lab, owner: str) -> None:
