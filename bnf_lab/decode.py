@@ -110,24 +110,34 @@ def decode(
     if temperature > 0:
         keys = [row.noise_key for row in rows]
         processors.append(CoupledSampler(keys, width, temperature=temperature, top_p=top_p, seed=seed))
-    pad_id = loaded.tokenizer.pad_token_id
-    padded = torch.tensor([[pad_id] * (width - len(ids)) + ids for ids in prompts], device=loaded.device)
-    mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts], device=loaded.device)
-    arguments: dict[str, Any] = {
-        "input_ids": padded,
-        "attention_mask": mask,
+    arguments = {
+        **_padded_left(loaded, prompts, width),
+        **_adapter_arguments(loaded, rows),
         "logits_processor": processors,
         "stopping_criteria": StoppingCriteriaList([_AnySet(stops)]),
         "generation_config": GenerationConfig(
-            max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=pad_id, eos_token_id=end_ids(loaded)
-        ),
+            max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=loaded.tokenizer.pad_token_id,
+            eos_token_id=end_ids(loaded),
+        ),  # fmt: skip
     }
-    if isinstance(loaded.model, PeftModel):
-        arguments["adapter_names"] = [row.adapter or BASE for row in rows]
-    elif any(row.adapter for row in rows):
-        raise ValueError("a row names an adapter, but the model has none")
     states = [_RowState(loaded.tokenizer, frozenset(end_ids(loaded)), max_new_tokens) for _ in rows]
     return _stream(loaded, arguments, states, stops)
+
+
+def _padded_left(loaded: LoadedModel, prompts: Sequence[list[int]], width: int) -> dict[str, Tensor]:
+    pad_id = loaded.tokenizer.pad_token_id
+    rows = [[pad_id] * (width - len(ids)) + ids for ids in prompts]
+    mask = [[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts]
+    named = {"input_ids": rows, "attention_mask": mask}
+    return {name: torch.tensor(values, device=loaded.device) for name, values in named.items()}
+
+
+def _adapter_arguments(loaded: LoadedModel, rows: Sequence[DecodeRow]) -> dict[str, list[str]]:
+    if isinstance(loaded.model, PeftModel):
+        return {"adapter_names": [row.adapter or BASE for row in rows]}
+    if any(row.adapter for row in rows):
+        raise ValueError("a row names an adapter, but the model has none")
+    return {}
 
 
 def encode_prompt(loaded: LoadedModel, messages: Sequence[Message]) -> list[int]:
