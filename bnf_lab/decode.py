@@ -104,21 +104,18 @@ def decode(
     prompts = [encode_prompt(loaded, row.messages) for row in rows]
     _check_context(loaded, prompts, max_new_tokens)
     width = max(map(len, prompts))
-    cancelled = threading.Event()
-    stops = [cancelled] if stop is None else [cancelled, stop]
-    processors = LogitsProcessorList()
-    if temperature > 0:
-        keys = [row.noise_key for row in rows]
-        processors.append(CoupledSampler(keys, width, temperature=temperature, top_p=top_p, seed=seed))
+    stops = [threading.Event(), *([] if stop is None else [stop])]  # the first is the generator's own
+    keys = [row.noise_key for row in rows]
+    sampler = CoupledSampler(keys, width, temperature=temperature, top_p=top_p, seed=seed) if temperature > 0 else None
     arguments = {
         **_padded_left(loaded, prompts, width),
         **_adapter_arguments(loaded, rows),
-        "logits_processor": processors,
+        "logits_processor": LogitsProcessorList([sampler] if sampler else []),
         "stopping_criteria": StoppingCriteriaList([_AnySet(stops)]),
         "generation_config": GenerationConfig(
             max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=loaded.tokenizer.pad_token_id,
             eos_token_id=end_ids(loaded),
-        ),  # fmt: skip
+        ),
     }
     states = [_RowState(loaded.tokenizer, frozenset(end_ids(loaded)), max_new_tokens) for _ in rows]
     return _stream(loaded, arguments, states, stops)

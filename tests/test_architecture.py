@@ -60,7 +60,12 @@ preferences config home late_imports
 errors
 """
 LEVELS = {name: level for level, line in enumerate(reversed(ROOMS.split("\n"))) for name in line.split()}
-STANDARD_LIBRARY_ROOMS = ["lab_records", "chat_records", "jobs", "launcher", "runs", "processes", "checkpoints", "adapter_files", "files", "records", "preferences", "config", "home", "late_imports", "errors", "store", "statements", "database", "demos", "machine", "cards", "estimates", "speeds", "exports"]
+STANDARD_LIBRARY_ROOMS = set(
+    """
+    lab_records chat_records jobs launcher runs processes checkpoints adapter_files files records preferences config
+    home late_imports errors store statements database demos machine cards estimates speeds exports
+    """.split()  # noqa: SIM905 - as the list above
+)
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
