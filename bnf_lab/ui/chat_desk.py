@@ -112,7 +112,7 @@ class ChatDesk:
             by = self._lab.pane_labels(owner, request.model, request.run_id, request.checkpoint)
             sides = SIDES if adapter else SIDES[:1]
             saved_at = time.monotonic()
-            with contextlib.closing(self._lab.chat(owner, request, stop=live.stop)) as updates:  # type: ignore[type-var]
+            with contextlib.closing(self._lab.chat(owner, request, stop=live.stop)) as updates:
                 for update in updates:
                     for side, label in zip(sides, by, strict=False):
                         answer = live.turn.answer(side) or Answer(by=label)

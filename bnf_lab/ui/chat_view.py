@@ -85,9 +85,11 @@ def _turn(turn: Turn, labels: tuple[str, str], *, is_live: bool, is_last: bool, 
             body = fill('<p class="chat-wait">{}</p>', words.WAITING if side == "base" else "…")
         elif side == "base":
             body = fill('<p class="chat-quiet">{}</p>', words.NOT_ANSWERED)
+        elif turn.base is None:
+            body = Markup("")
         else:
-            body = fill('<p class="chat-quiet">{}</p>',
-                        _why_silent(settings) if is_last and not has_adapter else "No answer on this side.")
+            why = _why_silent(settings) if is_last and not has_adapter else words.NO_ANSWER
+            body = fill('<p class="chat-quiet">{}</p>', why)
         cells.append(fill('<article class="chat-answer {side}"><h4>{title}</h4>{body}</article>', side=side,
                           title=TITLES[side], body=body))
     system = fill('<p class="lab-small chat-system">System prompt: {}</p>', turn.system) if turn.system else ""

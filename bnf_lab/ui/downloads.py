@@ -36,11 +36,12 @@ def build_export(
     def offer(*values: Any) -> str:
         return str(make(*values))
 
-    made = listen(button.click, offer, inputs, [hidden], lane=Lane.START, show_progress="minimal",
-                  show_progress_on=[button])
+    begin = button.click
     if working is not None:
         area, words = working
-        listen(button.click, lambda: words, [], [area])
+        begin = listen(button.click, lambda: words, [], [area]).then
+    made = listen(begin, offer, inputs, [hidden], lane=Lane.START, show_progress="minimal", show_progress_on=[button])
+    if working is not None:
         for end in (made.success, made.failure):
             listen(end, lambda: "", [], [area])
     # The link gets its address in the browser's next frame; pressing it at once would download the last file.

@@ -88,7 +88,7 @@ def _draw(lab: Lab, session: Session) -> _Parts:
         title = html_area(elem_id="runs-title")
         with gr.Row(elem_classes="lab-actions"):
             open_run = gr.Button("Open in Watch", variant="primary", size="sm", elem_id="runs-open")
-            chat = gr.Button("Chat with it", size="sm", min_width=80, elem_id="runs-chat")
+            chat = gr.Button("Chat with it", size="sm", min_width=110, elem_id="runs-chat")
             stop = gr.Button("Stop", size="sm", min_width=80, elem_id="runs-stop")
             resume = gr.Button("Resume", size="sm", min_width=80, elem_id="runs-resume")
             delete = gr.Button("Delete", size="sm", min_width=80, elem_id="runs-delete")
@@ -98,7 +98,7 @@ def _draw(lab: Lab, session: Session) -> _Parts:
             no = gr.Button("Keep it", size="sm", min_width=80, elem_id="runs-delete-no")
         with gr.Row(equal_height=True, elem_id="runs-naming"):
             name = gr.Textbox(label="Name", max_length=MAX_NAME_CHARS, min_width=200, elem_id="runs-name")
-            rename = gr.Button("Rename", size="sm", scale=0, min_width=100, elem_id="runs-rename")
+            rename = gr.Button("Rename", size="md", scale=0, min_width=100, elem_id="runs-rename")
         with gr.Column(visible=False, elem_id="runs-downloads") as downloads:
             checkpoint = gr.Dropdown([], label="Download", elem_id="runs-checkpoint")
             _draw_exports(lab, session, chosen, checkpoint)
