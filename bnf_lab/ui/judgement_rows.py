@@ -17,18 +17,19 @@ def draw_rows(found: Sequence[StoredJudgement]) -> Markup:
 
 def _row(stored: StoredJudgement) -> Markup:
     judgement = stored.judgement
+    place = _short(stored.collection, 60)
+    origin = f" · {judgement.source}" if judgement.source != stored.collection else ""
     weight = f" · weight {judgement.weight:g}" if judgement.weight != 1 else ""
     return fill(
         '<article class="lab-row {verdict}"><div class="lab-row-text">'
         '<p class="lab-row-prompt">{prompt}</p>{response}'
-        '<p class="lab-small"><b class="lab-chip {verdict}">{verdict}</b> {collection} · {source}{weight}</p></div>'
+        '<p class="lab-small"><b class="lab-chip {verdict}">{verdict}</b> {place}{origin}{weight}</p></div>'
         '<div class="lab-row-buttons">'
         '<button type="button" data-act="{other}" data-id="{id}" title="Make it {other}">Flip</button>'
         '<button type="button" data-act="edit" data-id="{id}">Edit</button>'
         '<button type="button" data-act="delete" data-id="{id}">Delete</button></div></article>',
         verdict=judgement.verdict, other=judgement.verdict.flipped, prompt=_short(judgement.prompt_text, 160),
-        response=_response(judgement.response), collection=_short(stored.collection, 60), source=judgement.source,
-        weight=weight, id=judgement.id,
+        response=_response(judgement.response), place=place, origin=origin, weight=weight, id=judgement.id,
     )
 
 

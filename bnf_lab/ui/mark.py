@@ -99,7 +99,7 @@ def _draw() -> _Desk:
     with gr.Row(elem_id="mark-settings", equal_height=True):
         n = gr.Radio([2, 3, 4], value=2, label="Answers", min_width=160, elem_id="mark-n")
         temperature = gr.Slider(0.1, 2.0, value=0.9, step=0.05, label="Temperature", min_width=220,
-                                info="Higher: the answers differ more.")
+                                info="Higher: more varied.")
         length = gr.Slider(16, 512, value=160, step=16, label="Longest answer", min_width=220, info="In tokens.",
                            elem_id="mark-length")
         model = gr.Dropdown([("SmolLM2-135M-Instruct", "embedded")], value="embedded", label="Model", min_width=200)
