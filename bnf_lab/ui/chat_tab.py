@@ -95,7 +95,8 @@ def _wire_asking(page: ChatPage, session: Session, parts: ChatParts) -> None:
 def _answer_next(asked: Any, answer: Any, restore: Any, session: Session, parts: ChatParts) -> None:
     """An answer waits in the lane of models; that it was asked for shows at once."""
     answered = listen(asked.success, answer, [session.token], parts.drawn, lane=Lane.CHAT)
-    listen(answered.failure, restore, [session.token], parts.drawn)
+    # also after success: gradio (6.31) sends a generator's last values once more when it ends, over a thumb given since
+    listen(answered.then, restore, [session.token], parts.drawn)
     answered.success(fn=None, js=FOCUS_MESSAGE, api_visibility="private")
 
 
