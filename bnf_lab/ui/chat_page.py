@@ -98,7 +98,7 @@ class ChatPage:
         """Returns the values of `ChatParts.settings`, with the models and adapters there are now."""
         fitting = [adapter for adapter in self.lab.adapters(owner) if adapter.model == settings.model]
         chosen = choose_adapter(settings, fitting)
-        choices = [(f"{adapter.label} · {adapter.hash}", adapter_key(adapter)) for adapter in fitting]
+        choices = [(adapter.label, adapter_key(adapter)) for adapter in fitting]
         return (
             gr.Dropdown([(model.label, model.id) for model in self.lab.models(owner)], value=settings.model),
             gr.Dropdown([*choices, (words.ADAPTER_NONE, NO_ADAPTER)],

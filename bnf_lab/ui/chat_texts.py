@@ -58,13 +58,13 @@ RUN_STATES = {
 }
 EXPORT_HELP = (
     "The adapter is small and needs the base model beside it (PEFT layout, with a model card). The merged model stands "
-    "alone (safetensors); it is offered only once its log-probabilities equal the adapter's. That takes a minute."
+    "alone (safetensors); it is offered once its log-probabilities equal the adapter's. That takes a minute or more."
 )
 NO_ADAPTER_TO_EXPORT = "There is nothing to download yet: the run gets an adapter with its first checkpoint."
 DELETE_RUN = "Delete “{name}” with its plots, checkpoints and adapter? Your judgements stay. This cannot be undone."
 MERGING = (
     "Merging: the adapter is folded into the base model and the result compared with the adapter, log-probability by "
-    "log-probability. The download begins by itself; the page may stay as it is."
+    "log-probability. The download begins by itself; keep this page open."
 )
 PACKING = "Packing the adapter…"
 RUN_GONE = "No run is chosen, or it was deleted. Choose one from the list."
