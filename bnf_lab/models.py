@@ -103,9 +103,22 @@ def load_model(path: Path, *, quantization: str = "auto", dtype: torch.dtype = t
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    model = model.eval() if kind == "nf4" else model.to(device).eval()
+    model = _without_cpu_packing(model).eval() if kind == "nf4" else model.to(device).eval()
     model.requires_grad_(False)
     return LoadedModel(model, tokenizer, device, dtype, kind, _head_is_separate(model))
+
+
+def _without_cpu_packing(model: PreTrainedModel) -> PreTrainedModel:
+    """Keeps NF4 layers on a CPU in the layout that has a gradient.
+
+    bitsandbytes 0.50 packs a layer's weights for AVX-512 at its first forward pass in eval mode, for good; the kernel
+    for that layout has no backward, so a later training step silently loses the gradient through every frozen layer
+    (seen: 60 of 210 adapter matrices got one). Remove when `matmul_4bit` unpacks or differentiates such weights.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return model
 
 
 def convert_gguf(folder: Path, file_name: str, target: Path) -> None:

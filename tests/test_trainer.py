@@ -154,3 +154,23 @@ def test_a_loss_that_is_not_finite_stops_before_the_adapter_is_touched(tiny_mode
     with pytest.raises(TrainingDiverged, match="step 1"):
         trainer.train()
     assert all(torch.equal(weight, before[name]) for name, weight in adapter_weights(loaded).items())
+
+
+def test_nf4_weights_train_on_a_cpu_and_stay_frozen(tiny_model_path: Path, tmp_path: Path) -> None:
+    base = load_model(tiny_model_path, quantization="nf4", dtype=torch.bfloat16)
+    assert base.quantization == "nf4"
+    loaded = add_lora(base, rank=4, alpha=8, dropout=0.0)
+    packed = [p for n, p in loaded.model.named_parameters() if "base_layer" in n]
+    assert packed
+    assert all(p.dtype is torch.uint8 for p in packed)
+    before, adapter = [p.clone() for p in packed], adapter_weights(loaded)
+    trainer = BNFTrainer.from_judgements(loaded, make_pairs(), replace(CONFIG, n_steps=2), output_dir=tmp_path)
+    # after the reference pass in eval mode the gradient must still flow through every frozen layer
+    trainer.compute_loss(loaded.model.train(), {"micro_batch": trainer.train_dataset[0]}).backward()
+    gradients = {n: p.grad for n, p in loaded.model.named_parameters() if "lora_B" in n}
+    assert [n for n, gradient in gradients.items() if gradient is None or not gradient.any()] == []
+    loaded.model.zero_grad()
+    trainer.train()
+    assert all(torch.equal(p, old) for p, old in zip(packed, before, strict=True))
+    assert not all(torch.equal(weight, adapter[name]) for name, weight in adapter_weights(loaded).items())
+    assert all(weight.dtype is torch.float32 for weight in adapter_weights(loaded).values())  # float32 masters
