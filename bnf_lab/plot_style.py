@@ -151,11 +151,14 @@ def empty_figure(text: str, height: int = 320) -> go.Figure:
 def add_line(figure: go.Figure, series: Series) -> None:
     """Adds one line; unmeasured moments are bridged. A line without values is added too, so order is stable."""
     steps, values = _measured(series.steps, series.values)
+    mode = "lines+markers" if series.has_symbols or len(steps) == 1 else "lines"
+    # plotly.js (3.x) drops a trace of no points and with it its panel; drawn again later, the panel's axes get NaN paths
+    steps, values = (steps, values) if steps else ([None], [None])
     is_first = not any(trace.legendgroup == series.legend for trace in figure.data) if series.legend else True
     unit = f" {series.unit}" if series.unit else ""
     figure.add_trace(go.Scatter(
         x=steps, y=values, uid=series.uid, meta=series.uid, name=series.legend or series.name,
-        mode="lines+markers" if series.has_symbols or len(steps) == 1 else "lines",
+        mode=mode,
         line={"color": series.color, "dash": series.dash, "width": series.width}, opacity=series.opacity,
         marker={"symbol": SYMBOLS.get(series.color, "circle"), "size": 7, "maxdisplayed": 12},
         legendgroup=series.legend or series.uid, showlegend=is_first, yaxis=f"y{_axis(series.row)}",

@@ -118,6 +118,12 @@ def test_trace_order_is_the_same_with_and_without_values():
     assert len({t.uid for t in full.data}) == len(full.data)
 
 
+def test_a_panel_without_values_keeps_its_line_so_that_plotly_keeps_the_panel():
+    before_the_first_step = plots.training_figure([probe_point(0)])
+    assert list(trace(before_the_first_step, "loss").x) == [None]
+    assert trace(before_the_first_step, "loss").mode == "lines"
+
+
 def test_preferred_and_dispreferred_differ_in_more_than_colour():
     figure = plots.likelihood_figure(both_sources(0))
     up, down = trace(figure, "preferred_logp"), trace(figure, "dispreferred_logp")
