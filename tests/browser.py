@@ -266,7 +266,8 @@ class LabPage:
 
 
 PLOT = "name => document.querySelector('#plot-' + name + ' .js-plotly-plot')"
-N_POINTS = f"name => Math.max(0, ...(({PLOT})(name)?.data || []).map(line => line.x?.length || 0))"
+N_POINTS = f"""name => Math.max(0, ...(({PLOT})(name)?.data || []).map(
+  line => (line.x || []).filter(x => x !== null).length))"""
 
 
 def open_page(browser: Browser, url: str, watcher: Watcher, **options: Any) -> LabPage:
