@@ -49,11 +49,11 @@ class RunConfig:
     """Everything that decides a run, saved to `config.json` before any model is loaded."""
 
     method: str = setting(
-        "bnf", "Method", "The loss. BNF is stable without tuning; the others are there for contrast.",
+        "bnf", "Method", "BNF is stable without tuning; DPO and NLL (likelihood up / down) are there for contrast.",
         "essential", choices=("bnf", "dpo", "nll"))
     model: str = setting(
         EMBEDDED_MODEL, "Model",
-        "`embedded` (SmolLM2-135M-Instruct), a hub id, or a local folder of a causal model with a chat template.",
+        "`embedded` (SmolLM2-135M-Instruct), a hub id such as owner/name, or a folder in the lab's models folder.",
         "essential", max_chars=500)
     learning_rate: float = setting(
         5e-4, "Learning rate", "Size of one step. BNF works from 1e-4 to 3e-3.", "essential",
