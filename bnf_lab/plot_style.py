@@ -152,7 +152,7 @@ def add_line(figure: go.Figure, series: Series) -> None:
     """Adds one line; unmeasured moments are bridged. A line without values is added too, so order is stable."""
     steps, values = _measured(series.steps, series.values)
     mode = "lines+markers" if series.has_symbols or len(steps) == 1 else "lines"
-    # plotly.js (3.x) drops a trace of no points and with it its panel; drawn again later, the panel's axes get NaN paths
+    # plotly.js (3.x) drops a trace of no points and its panel with it; drawn later, that panel gets axes at NaN
     steps, values = (steps, values) if steps else ([None], [None])
     is_first = not any(trace.legendgroup == series.legend for trace in figure.data) if series.legend else True
     unit = f" {series.unit}" if series.unit else ""
