@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,42 +14,35 @@ import pytest
 from bnf_lab.checkpoints import seal_checkpoint
 from bnf_lab.config import RunConfig
 from bnf_lab.errors import NotFound
-from bnf_lab.lab import Lab
 from bnf_lab.preferences import now
 from bnf_lab.records import MetricPoint, RunState, RunStatus
 from bnf_lab.runs import RunFolder
 from bnf_lab.ui import chat_texts as words
 from bnf_lab.ui import runs_tab
 from bnf_lab.ui.runs_view import draw_runs
-from bnf_lab.ui.session import Session, build_token
+from tests.pages import build_page, handlers, idle_lab
 
 NASTY = "<script>window.hit=1</script><img src=x onerror=window.hit=1>"
 
 
 @pytest.fixture
 def lab(tmp_path):
-    lab = Lab(tmp_path / "home")
-    lab.desk.queue.close()  # nothing may start a worker here
-    yield lab
-    lab.close()
+    with idle_lab(tmp_path / "home") as lab:
+        yield lab
 
 
 @pytest.fixture
 def page(lab):
     """The tab in a page of its own, with its handlers by name."""
-    with gr.Blocks(analytics_enabled=False) as app:
-        token, run_id = build_token(), gr.State("")
-        with gr.Tabs() as tabs, gr.Tab("Runs"):
-            tab = runs_tab.build(lab, Session(token=token, run_id=run_id, tabs=tabs))
-
-    def handlers(name):
-        return [fn.fn for fn in app.fns.values() if fn.fn is not None and fn.fn.__name__ == name]
+    page = build_page(lab, runs_tab.build)
+    tab = page.tab
 
     def draw(token, run_id=""):
         names = (part.elem_id or type(part).__name__ for part in tab.redraw.outputs)
         return dict(zip(names, tab.redraw.handler(token, run_id), strict=True))
 
-    return SimpleNamespace(app=app, draw=draw, handlers=handlers, token=lab.new_workspace())
+    found = functools.partial(handlers, page.app)
+    return SimpleNamespace(app=page.app, draw=draw, handlers=found, token=lab.new_workspace())
 
 
 def add_run(lab, token, run_id="run1", *, state=RunState.FINISHED, has_adapter=True, name=""):

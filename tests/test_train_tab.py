@@ -8,14 +8,13 @@ import pytest
 
 from bnf_lab.config import RunConfig
 from bnf_lab.errors import RunRefused
-from bnf_lab.lab import Lab
 from bnf_lab.lab_records import ModelChoice, Preflight
 from bnf_lab.preferences import Judgement, Message, Source, Verdict, build_pair
 from bnf_lab.records import RunState
 from bnf_lab.ui import train_tab
 from bnf_lab.ui import train_texts as texts
 from bnf_lab.ui.preflight import draw_preflight, draw_problems, fetch_note
-from bnf_lab.ui.session import Session, build_token
+from tests.pages import build_page, idle_lab
 
 FINE = Preflight(n_responses=20, n_pairs=10, n_train_responses=16, n_probe_pairs=2, n_tokens=1500, n_truncated=0,
                  memory_gib=2.0, free_gib=8.0, seconds=90.0)
@@ -23,20 +22,15 @@ FINE = Preflight(n_responses=20, n_pairs=10, n_train_responses=16, n_probe_pairs
 
 @pytest.fixture
 def lab(tmp_path):
-    lab = Lab(tmp_path / "home")
-    lab.desk.queue.close()  # no worker may start
-    yield lab
-    lab.close()
+    with idle_lab(tmp_path / "home") as lab:
+        yield lab
 
 
 @pytest.fixture
 def page(lab):
     """The tab in a page of its own: its handlers (`do`), components (`parts`) and guarded events (`app`)."""
-    with gr.Blocks(analytics_enabled=False) as app:
-        token, run_id = build_token(), gr.State("")
-        with gr.Tabs() as tabs, gr.Tab("Train"):
-            tab = train_tab.build(lab, Session(token=token, run_id=run_id, tabs=tabs))
-    return SimpleNamespace(do=tab.handlers, parts=tab.handlers.parts, app=app, token=token)
+    page = build_page(lab, train_tab.build)
+    return SimpleNamespace(do=page.tab.handlers, parts=page.tab.handlers.parts, app=page.app, token=page.token)
 
 
 @pytest.fixture

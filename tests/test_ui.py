@@ -14,7 +14,6 @@ import pytest
 
 from bnf_lab.config import RunConfig, field_specs
 from bnf_lab.errors import LabError
-from bnf_lab.lab import Lab
 from bnf_lab.preferences import Judgement, Message, Source, Verdict
 from bnf_lab.ui import prepare_environment, upload_report
 from bnf_lab.ui.fields import collect_config, draw_fields, show_for_method
@@ -23,6 +22,7 @@ from bnf_lab.ui.judgements_table import build as build_table
 from bnf_lab.ui.layout import build_app, launch_settings
 from bnf_lab.ui.preferences_tab import build as build_preferences
 from bnf_lab.ui.session import Session, build_token, keep_or_make_token
+from tests.pages import build_page, handlers, idle_lab
 
 NASTY = "<script>window.hit=1</script><img src=x onerror=window.hit=1> ${window.hit=1}"
 PROMPT = (Message("user", NASTY),)
@@ -30,23 +30,14 @@ PROMPT = (Message("user", NASTY),)
 
 @pytest.fixture
 def lab(tmp_path):
-    lab = Lab(tmp_path / "home")
-    yield lab
-    lab.close()
+    with idle_lab(tmp_path / "home") as lab:
+        yield lab
 
 
 @pytest.fixture
 def page(lab):
     """The Preferences tab in a page of its own, with its handlers by name."""
-    with gr.Blocks(analytics_enabled=False) as app:
-        token, run_id = build_token(), gr.State("")
-        with gr.Tabs() as tabs, gr.Tab("Preferences"):
-            build_preferences(lab, Session(token=token, run_id=run_id, tabs=tabs))
-    return SimpleNamespace(app=app, token=token)
-
-
-def handlers(app, name):
-    return [fn.fn for fn in app.fns.values() if fn.fn is not None and fn.fn.__name__ == name]
+    return build_page(lab, build_preferences)
 
 
 def add(lab, token, text=NASTY, verdict=Verdict.PREFERRED):

@@ -9,7 +9,6 @@ import gradio as gr
 import pytest
 
 from bnf_lab.config import RunConfig
-from bnf_lab.lab import Lab
 from bnf_lab.preferences import Judgement, Message, Verdict, now
 from bnf_lab.records import (
     AnswerPoint,
@@ -28,8 +27,8 @@ from bnf_lab.ui.answers import draw_answers
 from bnf_lab.ui.inspector import Look
 from bnf_lab.ui.progress import compute_share, draw_status, draw_summary
 from bnf_lab.ui.run_figures import RunFigures, read_marks
-from bnf_lab.ui.session import Session, build_token
 from bnf_lab.ui.watch_tab import Shown
+from tests.pages import build_page, idle_lab
 
 NASTY = "<img src=x onerror=alert(1)> ${alert(2)} {{alert}}"
 JUDGEMENTS = [Judgement((Message("user", "Hi"),), "Hello", Verdict.PREFERRED)]
@@ -37,20 +36,15 @@ JUDGEMENTS = [Judgement((Message("user", "Hi"),), "Hello", Verdict.PREFERRED)]
 
 @pytest.fixture
 def lab(tmp_path):
-    lab = Lab(tmp_path / "home")
-    lab.desk.queue.close()  # no worker may start: the runs here are written by hand
-    yield lab
-    lab.close()
+    with idle_lab(tmp_path / "home") as lab:
+        yield lab
 
 
 @pytest.fixture
 def page(lab):
     """The tab in a page of its own: its handlers (`do`), components (`parts`) and guarded events (`app`)."""
-    with gr.Blocks(analytics_enabled=False) as app:
-        token, run_id = build_token(), gr.State("")
-        with gr.Tabs() as tabs, gr.Tab("Watch"):
-            tab = watch_tab.build(lab, Session(token=token, run_id=run_id, tabs=tabs))
-    return SimpleNamespace(do=tab.handlers, parts=tab.handlers.parts, app=app, token=token)
+    page = build_page(lab, watch_tab.build)
+    return SimpleNamespace(do=page.tab.handlers, parts=page.tab.handlers.parts, app=page.app, token=page.token)
 
 
 @pytest.fixture
