@@ -27,6 +27,9 @@ import pytest
 from playwright.sync_api import Browser, Download, Page, Request, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
+from bnf_lab.processes import signal_process
+from bnf_lab.runs import RunFolder
+
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_SECONDS = 300
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -114,13 +117,17 @@ def wait_until(
 
 @contextlib.contextmanager
 def running_server(data_dir: Path) -> Iterator[Server]:
-    """A server for the length of a block, and nothing of it afterwards."""
+    """A server for the length of a block, and nothing of it afterwards: its workers, which outlive it, end too."""
     server = Server(data_dir)
     try:
         server.start()
         yield server
     finally:
         server.stop()
+        for config in data_dir.glob("runs/*/config.json"):
+            worker = RunFolder(config.parent).read_process()
+            if worker is not None:
+                signal_process(worker, signal.SIGKILL)
 
 
 def find_chromium() -> str:

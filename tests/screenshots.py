@@ -24,7 +24,7 @@ from tests.browser import ROOT, LabPage, Server, Watcher, open_browser, open_pag
 
 PICTURES = ROOT / "assets" / "screenshots"
 WIDE, NARROW = 1440, 390
-HEIGHTS = {"Preferences": 960, "Train": 800, "Watch": 1180, "Chat": 900, "Runs": 760}
+HEIGHTS = {"Preferences": 960, "Train": 800, "Watch": 1000, "Chat": 875, "Runs": 760}
 RUN_SECONDS = 3600
 PROMPT = "How do I keep basil alive on a windowsill?"
 QUESTION = "What is a comet?"
@@ -85,6 +85,7 @@ def _make_history(lab: LabPage) -> None:
         lab.wait_text("#demo-short_answers", "Added")
     if lab.judged()["prompt"] < 162:
         _mark_answers(lab)
+    _measure(lab)
     lab.tab("Runs")
     lab.wait("document.querySelector('#runs-table')?.textContent.trim()")
     if lab.page.locator("#runs-table tr", has_text="finished").count() == 0:
@@ -103,6 +104,14 @@ def _mark_answers(lab: LabPage) -> None:
     lab.wait_text("#mark-cards .lab-chip", "preferred")
     lab.click("mark-disprefer-2")
     lab.wait_text("#mark-cards .lab-chip", "dispreferred")
+
+
+def _measure(lab: LabPage) -> None:
+    lab.tab("Train")
+    lab.wait("document.querySelector('#train-start')?.disabled === false")
+    if lab.page.locator("#train-measure").is_visible():
+        lab.click("train-measure")
+    lab.wait_text("#train-preflight", "from a measured step")
 
 
 def _train(lab: LabPage) -> None:
@@ -151,12 +160,14 @@ def _shoot(lab: LabPage, path: Path, clip: Any = None) -> None:
 
 def _settle(lab: LabPage, name: str) -> None:
     """Waits until a tab shows what its picture is of."""
+    counts = lab.judged()
+    n_judged = counts["preferred"] + counts["dispreferred"]
     if name == "Preferences":
         lab.section("Mark answers")
         lab.wait("document.querySelectorAll('#mark-cards .lab-chip').length > 1")
     elif name == "Train":
         lab.wait("document.querySelector('#train-start')?.disabled === false")
-        lab.wait_text("#train-preflight", "in order")
+        lab.wait("n => document.querySelector('#train-preflight b')?.textContent.replace(',', '') === n", str(n_judged))
     elif name == "Watch":
         lab.wait_text("#watch-status", "Finished")
         lab.wait_points("feedback", more_than=0)

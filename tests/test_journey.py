@@ -63,12 +63,13 @@ def journey(embedded_home: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture(autouse=True)
 def step(request: pytest.FixtureRequest, journey: Journey) -> Iterator[None]:
-    """Skips what comes after a failed step; after each one, looks for a stack trace on the page."""
+    """Skips what comes after a failed step; after each one, looks for a stack trace or an error on the page."""
     failed_before = journey.seen.setdefault("failed before", request.session.testsfailed)
     if request.session.testsfailed > failed_before:
         pytest.skip("an earlier step of the journey failed")
     yield
     assert "Traceback" not in journey.page.page.inner_text("body")
+    assert journey.page.page.locator(".toast-body.error").all_inner_texts() == []
 
 
 def test_an_upload_keeps_good_rows_and_reports_the_bad_one(journey):

@@ -84,6 +84,11 @@ def draw(page, token, run_id="run1", shown=None, look=None):
     return asked | page.do.draw(token, asked[page.parts.asked], shown or Shown(), look or Look())
 
 
+def test_a_new_workspace_is_no_error(page, me):
+    assert page.parts.asked not in page.do.redraw(me, "")
+    assert page.do.draw(me, page.parts.asked.value, Shown(), Look()) == gr.skip()
+
+
 def is_on(component):
     return component.interactive
 

@@ -164,6 +164,8 @@ class Handlers:
     def draw(self, token: str, asked: tuple[str, float], shown: Shown, look: Look) -> Any:
         """Draws what of the asked run is not shown yet."""
         owner = self.lab.owner_of(token)
+        if not asked[0]:  # gradio (6.31) also reports a change when a new page meets the first value
+            return gr.skip()
         return self._news(owner, self.lab.run_folder(owner, asked[0]), shown, look) or gr.skip()
 
     def tick(self, token: str, shown: Shown, look: Look) -> Any:
