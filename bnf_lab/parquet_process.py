@@ -8,6 +8,7 @@ histogram in the footer), and a crafted one can take memory or time without end.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -15,13 +16,16 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from bnf_lab.errors import ImportRefused, clipped
 from bnf_lab.json_rows import read_row
 from bnf_lab.rows import Limits, Refusal, Row
 
+logger = logging.getLogger(__name__)
+
 _REFUSED, _FAILED = 3, 4
+_TRIES = 2  # a process ends without a row over a damaged file or, seen once in some thousand, over a sound one
 _DAMAGED = ("it is not a Parquet file that can be read; it may be cut off or damaged. Export it again, or use JSON "
             "lines.")
 
@@ -57,16 +61,12 @@ def read_parquet(
     """
     order = {"files": list(files), "label": label, "limits": asdict(limits), "part": part, "is_remote": is_remote}
     output = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the rows are read
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONIOENCODING": "utf-8"}
-    command = [sys.executable, "-m", "bnf_lab.parquet_rows"]
-    try:
-        done = subprocess.run(  # noqa: S603 - fixed command
-            command, input=json.dumps(order).encode(), stdout=output, stderr=subprocess.PIPE, env=environment,
-            timeout=seconds, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise ImportRefused(f"{label}: it could not be read within {seconds:.0f} seconds. Keep fewer rows, or save it "
-                            "as JSON lines.") from error
-    said = done.stderr.decode("utf-8", "replace")
+    for _ in range(_TRIES):
+        done = _run(order, output, label, seconds)
+        said = done.stderr.decode("utf-8", "replace")
+        if done.returncode in (0, _REFUSED):
+            break
+        logger.warning("reading %s ended with status %s: %s", label, done.returncode, said[-500:])
     if done.returncode == _REFUSED:
         raise ImportRefused(clipped(said))
     if done.returncode == _FAILED and is_remote:
@@ -75,3 +75,18 @@ def read_parquet(
     if done.returncode != 0:
         raise ImportRefused(f"{label}: {_DAMAGED}")
     return _Rows(output, part[0], limits)
+
+
+def _run(order: dict[str, Any], output: BinaryIO, label: str, seconds: float) -> subprocess.CompletedProcess[bytes]:
+    """Lets a process carry out one order; its rows replace what `output` holds."""
+    output.seek(0)
+    output.truncate()
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, "-m", "bnf_lab.parquet_rows"]
+    try:
+        return subprocess.run(  # noqa: S603 - fixed command
+            command, input=json.dumps(order).encode(), stdout=output, stderr=subprocess.PIPE, env=environment,
+            timeout=seconds, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise ImportRefused(f"{label}: it could not be read within {seconds:.0f} seconds. Keep fewer rows, or save it "
+                            "as JSON lines.") from error
