@@ -34,7 +34,9 @@ def build(lab: Lab, token: gr.BrowserState) -> Header:
     with gr.Row(elem_id="lab-header", equal_height=True):
         html_area(fill("<h1>{}</h1><p>{}</p>", texts.TITLE, texts.TAGLINE), elem_id="lab-brand")
         strip = html_area(elem_id="lab-status")
-        fetch = gr.Button(texts.FETCH, size="sm", visible=False, elem_id="lab-fetch", scale=0, min_width=150)
+        fetch = gr.Button(
+            texts.FETCH, size="sm", variant="primary", visible=False, elem_id="lab-fetch", scale=0, min_width=150
+        )
     drawn = gr.State("")
     timer = gr.Timer(IDLE_SECONDS)
     outputs = (drawn, strip, fetch, timer)
