@@ -156,7 +156,8 @@ class Watch(TrainerCallback):
                 broken.append("empty" if point.is_empty else "repeating itself")
         self.answer_seconds = time.monotonic() - began
         if broken and step > 0:
-            self.on_notice(f"Step {step}: {len(broken)} of {len(rows)} sample answers came out {broken[0]}.")
+            kinds = " or ".join(dict.fromkeys(broken))
+            self.on_notice(f"Step {step}: {len(broken)} of {len(rows)} sample answers came out {kinds}.")
 
     def _guard_likelihood(self, point: MetricPoint) -> None:
         now, before = point.preferred_logp, point.preferred_logp_reference
