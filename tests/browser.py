@@ -236,6 +236,10 @@ class LabPage:
         )
         return {what.rstrip("s"): int(n.replace(",", "")) for what, n in cells}
 
+    def wait_judged(self, expected: dict[str, int]) -> None:
+        """Waits until the counts above Preferences are the expected ones; they are drawn after the event."""
+        wait_until(lambda: self.judged() == expected, f"the counts {expected}", lambda: f"Counted: {self.judged()}")
+
     def n_points(self, plot: str) -> int:
         """Returns how many points the longest line of a live plot has; 0 before it is drawn."""
         return int(self.page.evaluate(f"({N_POINTS})('{plot}')"))

@@ -81,7 +81,7 @@ def test_an_upload_keeps_good_rows_and_reports_the_bad_one(journey):
     page.wait_text("#upload-report .lab-refused td", "5")
     assert "rejected" in page.text("#upload-report .lab-refused tbody")
     page.wait_text("#preferences-counts", "4 pairs")
-    assert page.judged() == {"preferred": 4, "dispreferred": 4, "pair": 4, "prompt": 4}
+    page.wait_judged({"preferred": 4, "dispreferred": 4, "pair": 4, "prompt": 4})
 
 
 def test_the_model_answers_and_its_answers_are_marked_by_key_and_by_edit(journey):
@@ -103,7 +103,7 @@ def test_the_model_answers_and_its_answers_are_marked_by_key_and_by_edit(journey
     page.page.get_by_role("button", name="Save as preferred").locator("visible=true").click()
     page.wait_text("#mark-cards .lab-chip", "your version preferred")
     page.wait_text("#preferences-counts", "6 preferred")
-    assert page.judged() == {"preferred": 6, "dispreferred": 5, "pair": 5, "prompt": 5}
+    page.wait_judged({"preferred": 6, "dispreferred": 5, "pair": 5, "prompt": 5})
 
 
 def test_a_demo_set_is_added_with_one_click(journey):
@@ -187,15 +187,15 @@ def test_a_thumb_becomes_a_judgement(journey):
     page.tab("Preferences")
     before = journey.seen["judged"]
     page.wait_text("#preferences-counts", f"{before['preferred'] + 1} preferred")
-    journey.seen["judged"] = page.judged()
-    assert journey.seen["judged"] == before | {"preferred": before["preferred"] + 1, "prompt": before["prompt"] + 1}
+    journey.seen["judged"] = before | {"preferred": before["preferred"] + 1, "prompt": before["prompt"] + 1}
+    page.wait_judged(journey.seen["judged"])
 
 
 def test_a_refresh_loses_nothing(journey):
     page = journey.page
     page.page.reload()
     page.wait_ready()
-    assert page.judged() == journey.seen["judged"]
+    page.wait_judged(journey.seen["judged"])
     page.tab("Chat")
     page.wait_text("#chat-log", QUESTION)
     assert chat_answers(page) == journey.seen["answers"]
@@ -229,7 +229,7 @@ def test_killing_the_server_hurts_neither_run_nor_judgements(journey):
     server.start()
     page.open()
     journey.watcher.is_server_away = False
-    assert page.judged() == journey.seen["judged"]
+    page.wait_judged(journey.seen["judged"])
     page.tab("Watch")
     page.wait_text("#watch-status", "Finished")
     assert last_steps(page, "likelihood") == [4]
