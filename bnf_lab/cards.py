@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bnf_lab.config import EMBEDDED_MODEL, RunConfig
+from bnf_lab.config import EMBEDDED_HUB_ID, EMBEDDED_MODEL, RunConfig
 from bnf_lab.records import MetricPoint
 from bnf_lab.runs import RunFolder
 
-EMBEDDED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 ROWS = (
     ("preferred_logp", "log-likelihood of preferred responses", "nats/token"),
     ("dispreferred_logp", "log-likelihood of dispreferred responses", "nats/token"),

