@@ -89,7 +89,8 @@ class RunConfig:
         "all-linear", "LoRA layers", "Which layers get an adapter.", "advanced",
         choices=("all-linear", "attention", "mlp"))
     quantization: str = setting(
-        "auto", "Base weights", "auto: NF4 on a GPU, bfloat16 on a CPU.", "advanced",
+        "auto", "Base weights",
+        "auto: NF4 on a GPU, plain weights on a CPU (bfloat16, or float32 where that is faster).", "advanced",
         choices=("auto", "nf4", "none"))
     schedule: str = setting(
         "constant", "Schedule", "How the learning rate changes over the run.", "advanced",

@@ -1,0 +1,1 @@
+"""Benchmarks that anyone can run: `python -m tests.benchmarks step --help`. README.md beside this has their notes."""
