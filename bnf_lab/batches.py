@@ -1,4 +1,4 @@
-"""Judgements -> token ids -> batches with explicit masks.
+"""Judgements -> token ids -> the plan of a run.
 
 This room knows a tokenizer's chat template and nothing of models, files or pages. Everything is decided before the
 first step: which responses are held out, in which order the others come and what each micro-batch holds, so that a
@@ -12,10 +12,8 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import torch
-from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from bnf_lab.config import RunConfig
@@ -48,46 +46,12 @@ class EncodedResponse:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """R responses, right-padded to S tokens; their response tokens padded to T.
-
-    Attributes:
-        ids: The judgements' ids, in row order.
-        input_ids: (R, S) long.
-        attention_mask: (R, S) bool, True at tokens.
-        positions: (R, T) long, where in the row the logits that predict each response token are.
-        targets: (R, T) long, the response tokens.
-        response_mask: (R, T) bool, True at response tokens.
-        is_preferred: (R,) bool.
-        weights: (R,) float32.
-        pairs: (P, 2) long, rows of the preferred and the dispreferred response of each pair.
-    """
-
-    ids: tuple[str, ...]
-    input_ids: Tensor
-    attention_mask: Tensor
-    positions: Tensor
-    targets: Tensor
-    response_mask: Tensor
-    is_preferred: Tensor
-    weights: Tensor
-    pairs: Tensor
-
-    def to(self, device: torch.device) -> Batch:
-        moved = {k: v.to(device, non_blocking=True) for k, v in vars(self).items() if isinstance(v, Tensor)}
-        return replace(self, **moved)
-
-
-@dataclass(frozen=True)
 class MicroBatch:
     """The responses of one forward pass, and over how many units the loss of the whole step is averaged."""
 
     responses: tuple[EncodedResponse, ...]
     pairs: tuple[tuple[int, int], ...]
     n_units_in_step: int
-
-    def build(self, pad_id: int) -> Batch:
-        return build_batch(self.responses, pad_id=pad_id, pairs=self.pairs)
 
 
 @dataclass(frozen=True)
@@ -201,8 +165,8 @@ def plan_steps(
     """Lays out every micro-batch of a run, in order.
 
     Each pass over the data is shuffled by the seed. A step takes whole units until it has `responses_per_step`
-    responses, the same for every loss, and is cut into equally many micro-batches of responses of similar length;
-    only pairwise losses keep a pair in one micro-batch.
+    responses, the same for every loss, and is cut into equally many micro-batches in the order of `order_for_packing`;
+    only pairwise losses keep a pair in one micro-batch whatever its size.
 
     Raises:
         RunRefused: If there is nothing to train on, or a pairwise loss finds no pair.
@@ -220,10 +184,23 @@ def plan_steps(
             queue = queue or order.sample(usable, len(usable))
             step.append(queue.pop())
         atoms = step if loss.needs_pairs else [(judgement,) for unit in step for judgement in unit]
-        rows = sorted((tuple(map(cached, atom)) for atom in atoms), key=lambda row: max(r.n_tokens for r in row))
+        rows = order_rows([tuple(map(cached, atom)) for atom in atoms])
         bounds = [round(i * len(rows) / n_micro) for i in range(n_micro + 1)]
         plan.extend(_micro_batch(rows[a:b], len(rows)) for a, b in itertools.pairwise(bounds))
     return plan
+
+
+def order_for_packing(responses: Iterable[EncodedResponse]) -> list[EncodedResponse]:
+    """Sorts responses so that neighbours have one prompt, whose tokens they then share, or else similar lengths."""
+    return [row[0] for row in order_rows([(r,) for r in responses])]
+
+
+def order_rows(rows: Sequence[tuple[EncodedResponse, ...]]) -> list[tuple[EncodedResponse, ...]]:
+    """Sorts rows of responses to one prompt each as `order_for_packing` does."""
+    longest: dict[tuple[int, ...], int] = {}
+    for row in rows:
+        longest[row[0].prompt_ids] = max(longest.get(row[0].prompt_ids, 0), *(r.n_tokens for r in row))
+    return sorted(rows, key=lambda row: (longest[row[0].prompt_ids], row[0].prompt_ids, row[0].n_tokens))
 
 
 def _usable_units(units: Sequence[Unit], loss: Loss) -> list[Unit]:
@@ -243,34 +220,3 @@ def _micro_batch(rows: Sequence[tuple[EncodedResponse, ...]], n_units: int) -> M
     responses = tuple(r for row in rows for r in row)
     pairs = tuple((i, i + 1) for i in range(0, len(responses), 2)) if len(rows[0]) == 2 else ()
     return MicroBatch(responses, pairs, n_units)
-
-
-def build_batch(
-    responses: Sequence[EncodedResponse], *, pad_id: int, pairs: Sequence[tuple[int, int]] = ()
-) -> Batch:
-    """Pads responses into one `Batch`; see there for shapes."""
-    rows, width = len(responses), max(r.n_tokens for r in responses)
-    longest = max(len(r.response_ids) for r in responses)
-    input_ids = torch.full((rows, width), pad_id, dtype=torch.long)
-    attention_mask = torch.zeros((rows, width), dtype=torch.bool)
-    positions = torch.zeros((rows, longest), dtype=torch.long)
-    targets = torch.zeros((rows, longest), dtype=torch.long)
-    response_mask = torch.zeros((rows, longest), dtype=torch.bool)
-    for row, response in enumerate(responses):
-        start, n = len(response.prompt_ids), len(response.response_ids)
-        input_ids[row, : start + n] = torch.tensor(response.prompt_ids + response.response_ids)
-        attention_mask[row, : start + n] = True
-        positions[row, :n] = torch.arange(start - 1, start + n - 1)
-        targets[row, :n] = torch.tensor(response.response_ids)
-        response_mask[row, :n] = True
-    return Batch(
-        tuple(r.judgement_id for r in responses),
-        input_ids,
-        attention_mask,
-        positions,
-        targets,
-        response_mask,
-        torch.tensor([r.is_preferred for r in responses]),
-        torch.tensor([r.weight for r in responses], dtype=torch.float32),
-        torch.tensor(pairs, dtype=torch.long).reshape(-1, 2),
-    )

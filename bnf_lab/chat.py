@@ -19,13 +19,14 @@ from pathlib import Path
 
 import torch
 
-from bnf_lab.batches import EncodedResponse, Encoder, build_batch
+from bnf_lab.batches import EncodedResponse, Encoder
 from bnf_lab.chat_records import AnswerScore, ChatRequest, ChatUpdate, PaneUpdate
 from bnf_lab.decode import DecodeRow, RowUpdate, decode, encode_prompt
 from bnf_lab.errors import AdapterRefused, LabError
 from bnf_lab.models import LoadedModel, delete_adapter, load_adapter, use_adapter
+from bnf_lab.packing import Batch, build_batch
 from bnf_lab.preferences import Message
-from bnf_lab.scoring import as_reference, in_eval, pad_id, score_batch
+from bnf_lab.scoring import as_reference, in_eval, score_batch
 
 logger = logging.getLogger(__name__)
 
@@ -246,23 +247,26 @@ def _encoded(prompt: Sequence[int], response: Sequence[int]) -> EncodedResponse:
 
 
 def _score(loaded: LoadedModel, adapter: str | None, answers: Sequence[EncodedResponse]) -> list[AnswerScore]:
-    """Scores answers in one padded pass under the base model and one under the adapter."""
+    """Scores answers in one pass under the base model and one under the adapter."""
     scores = [AnswerScore() for _ in answers]
     filled = [i for i, answer in enumerate(answers) if answer.response_ids]
     if not filled:
         return scores
-    batch = build_batch([answers[i] for i in filled], pad_id=pad_id(loaded)).to(loaded.device)
-    lengths = batch.response_mask.sum(dim=1)
+    batch = build_batch([answers[i] for i in filled]).to(loaded.device)
     with in_eval(loaded):
         with as_reference(loaded):
-            base = (score_batch(loaded, batch).logps.sum(dim=1) / lengths).tolist()
+            base = _mean_logps(loaded, batch)
         aligned: list[float | None] = [None] * len(filled)
         if adapter is not None:
             use_adapter(loaded, adapter)
-            aligned = (score_batch(loaded, batch).logps.sum(dim=1) / lengths).tolist()
+            aligned = _mean_logps(loaded, batch)
     for i, logp_base, logp_aligned in zip(filled, base, aligned, strict=True):
         scores[i] = AnswerScore(logp_base, logp_aligned)
     return scores
+
+
+def _mean_logps(loaded: LoadedModel, batch: Batch) -> list[float]:
+    return [row.logps.mean().item() for row in score_batch(loaded, batch).split(batch.lengths)]
 
 
 def _content_hash(adapter: Path) -> str:

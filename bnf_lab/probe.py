@@ -13,20 +13,12 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from bnf_lab.batches import Batch, EncodedResponse
+from bnf_lab.batches import EncodedResponse
 from bnf_lab.losses import bnf_token_weights
 from bnf_lab.models import LoadedModel, compute_context, output_head
 from bnf_lab.records import MetricPoint, ProbeResponse, TokenHeader, TokenSnapshot
-from bnf_lab.scoring import (
-    CHUNK_TOKENS,
-    TokenStats,
-    as_reference,
-    batch_features,
-    batches_by_length,
-    compute_token_stats,
-    in_eval,
-    pad_id,
-)
+from bnf_lab.scoring import as_reference, batch_features, in_eval, pack_batches
+from bnf_lab.token_stats import TokenStats, compute_stats_and_kl, compute_token_stats
 
 LOW, HIGH = 0.1, 0.9  # the band of a likelihood curve
 
@@ -69,45 +61,42 @@ class Probe:
         self.loaded = loaded
         self.responses = tuple(responses)
         self.is_held_out = is_held_out
-        self._batches = list(
-            batches_by_length(self.responses, size=size, pad_id=pad_id(loaded), device=loaded.device)
-        )
+        self._batches = list(pack_batches(self.responses, size=size, device=loaded.device))
         with in_eval(loaded), as_reference(loaded), compute_context(loaded):
             features = [batch_features(loaded, batch) for batch in self._batches]
-            self._reference = [
-                compute_token_stats(f, b.targets[b.response_mask], output_head(loaded))
+            stats = [
+                compute_token_stats(f, b.targets, output_head(loaded))
                 for f, b in zip(features, self._batches, strict=True)
             ]
+        self._reference = self._by_response(stats)
         # The reference's features are small beside its distributions, from which KL is rebuilt a chunk at a time.
         # A head that cannot be split off leaves whole logits as features; those are computed anew instead of kept.
         self._reference_features = features if loaded.splits_head else None
 
     def score(self) -> list[ResponseScore]:
         """Scores every response under the present policy, in the order in which they were given."""
-        scores: dict[str, ResponseScore] = {}
-        by_id = {r.judgement_id: r for r in self.responses}
+        policy, divergences = [], {}
         with in_eval(self.loaded), compute_context(self.loaded):
             for index, batch in enumerate(self._batches):
-                features = batch_features(self.loaded, batch)
-                policy = compute_token_stats(features, batch.targets[batch.response_mask], output_head(self.loaded))
-                kl = self._compute_kl(features, index)
-                lengths = _lengths(batch)
-                rows = zip(
-                    batch.ids, _rows(policy, lengths), _rows(self._reference[index], lengths), kl.cpu().split(lengths),
-                    strict=True,
+                stats, kl = compute_stats_and_kl(
+                    batch_features(self.loaded, batch), batch.targets, output_head(self.loaded),
+                    reference_features=self._features_of_reference(index),
                 )
-                scores.update({i: ResponseScore(by_id[i], p, r, k) for i, p, r, k in rows})
-        return [scores[r.judgement_id] for r in self.responses]
+                policy.append(stats)
+                divergences |= dict(zip(batch.ids, kl.cpu().split(batch.lengths), strict=True))
+        scored = self._by_response(policy)
+        return [
+            ResponseScore(r, scored[i], self._reference[i], divergences[i])
+            for i, r in ((r.judgement_id, r) for r in self.responses)
+        ]
 
-    def _compute_kl(self, features: Tensor, index: int) -> Tensor:
-        """Returns (N,): KL(policy || reference) at each response token, nats."""
-        head = output_head(self.loaded)
-        values = []
-        reference = self._features_of_reference(index)
-        for ours, theirs in zip(features.split(CHUNK_TOKENS), reference.split(CHUNK_TOKENS), strict=True):
-            policy = torch.log_softmax(head(ours).float(), dim=1)
-            values.append((policy.exp() * (policy - torch.log_softmax(head(theirs).float(), dim=1))).sum(dim=1))
-        return torch.cat(values)
+    def _by_response(self, stats: Sequence[TokenStats]) -> dict[str, TokenStats]:
+        """Lays the batches' values out by judgement id."""
+        return {
+            judgement_id: row
+            for batch, values in zip(self._batches, stats, strict=True)
+            for judgement_id, row in zip(batch.ids, values.split(batch.lengths), strict=True)
+        }
 
     def _features_of_reference(self, index: int) -> Tensor:
         if self._reference_features is not None:
@@ -117,12 +106,7 @@ class Probe:
 
     def header(self) -> TokenHeader:
         """Returns texts and reference values of every response, in the order of `score`."""
-        reference = {
-            judgement_id: row
-            for batch, stats in zip(self._batches, self._reference, strict=True)
-            for judgement_id, row in zip(batch.ids, _rows(stats, _lengths(batch)), strict=True)
-        }
-        decode = self.loaded.tokenizer.decode
+        reference, decode = self._reference, self.loaded.tokenizer.decode
         return TokenHeader(
             tuple(
                 ProbeResponse(
@@ -200,15 +184,6 @@ def _pair_values(scores: Sequence[ResponseScore]) -> dict[str, float | None]:
         "margin": _mean(margins),
         "margin_shift": _mean(shifts),
     }
-
-
-def _lengths(batch: Batch) -> list[int]:
-    return batch.response_mask.sum(dim=1).tolist()
-
-
-def _rows(stats: TokenStats, lengths: list[int]) -> list[TokenStats]:
-    columns = [value.float().cpu().split(lengths) for value in vars(stats).values()]
-    return [TokenStats(*row) for row in zip(*columns, strict=True)]
 
 
 def _rounded(values: Tensor) -> tuple[float, ...]:

@@ -13,14 +13,16 @@ import torch
 from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from bnf_lab.batches import Batch, Encoder, MicroBatch, plan_steps, split_units
+from bnf_lab.batches import Encoder, MicroBatch, plan_steps, split_units
 from bnf_lab.checkpoints import seal_checkpoint
 from bnf_lab.config import RunConfig
 from bnf_lab.errors import TrainingDiverged
 from bnf_lab.losses import LOSSES, LossOutput, TokenScores
 from bnf_lab.models import LoadedModel
+from bnf_lab.packing import Batch, build_batch
 from bnf_lab.records import MetricPoint
-from bnf_lab.scoring import TokenStats, compute_reference_logps, pad_id, score_batch, stack_rows
+from bnf_lab.scoring import compute_reference_logps, score_batch, stack_rows
+from bnf_lab.token_stats import TokenStats
 
 
 class BNFTrainer(Trainer):
@@ -55,7 +57,6 @@ class BNFTrainer(Trainer):
         self.loss_settings = {name: getattr(config, name) for name in self.loss.settings}
         self.references = references
         self.on_metric = on_metric
-        self.pad_id = pad_id(loaded)
         self._sums: dict[str, list[float]] = {}
         super().__init__(
             model=loaded.model,
@@ -85,8 +86,8 @@ class BNFTrainer(Trainer):
     ) -> Tensor | tuple[Tensor, LossOutput]:
         """Returns the micro-batch's share of the step's loss: the sum over its units by the units of the step."""
         micro_batch = inputs["micro_batch"]
-        batch = micro_batch.build(self.pad_id).to(self.loaded.device)
-        stats = score_batch(self.loaded, batch)
+        batch = build_batch(micro_batch.responses, pairs=micro_batch.pairs).to(self.loaded.device)
+        stats = score_batch(self.loaded, batch).spread(batch.response_mask)
         output = self.loss.compute(self._token_scores(batch, stats), **self.loss_settings)
         self._note(batch, stats, output)
         loss = output.losses.sum() / micro_batch.n_units_in_step
@@ -98,7 +99,7 @@ class BNFTrainer(Trainer):
         return (loss, output) if return_outputs else loss
 
     def _token_scores(self, batch: Batch, stats: TokenStats) -> TokenScores:
-        references = stack_rows((self.references[i] for i in batch.ids), batch.targets.shape[1])
+        references = stack_rows((self.references[i] for i in batch.ids), batch.response_mask.shape[1])
         return TokenScores(
             stats.logps,
             references.to(stats.logps.device),

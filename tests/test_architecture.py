@@ -31,6 +31,9 @@ trainer
 probe
 scoring
 models
+attention
+packing
+token_stats
 batches
 losses
 plots

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from bnf_lab.batches import Encoder, build_batch, plan_steps, split_units
+from bnf_lab.batches import Encoder, order_for_packing, plan_steps, split_units
 from bnf_lab.config import RunConfig
 from bnf_lab.errors import RunRefused
 from bnf_lab.losses import LOSSES
@@ -54,16 +54,14 @@ def test_too_long_texts_are_cut_to_the_limit_and_lose_their_end_of_turn(encoder:
     assert encoded.response_ids[-1] not in encoder.end_ids
 
 
-def test_batch_masks_point_at_the_positions_that_predict_the_response(encoder: Encoder) -> None:
-    responses = [encoder.encode(j) for j in make_pairs(3)]
-    batch = build_batch(responses, pad_id=0)
-    for row, response in enumerate(responses):
-        n = len(response.response_ids)
-        assert batch.response_mask[row].sum() == n
-        predicted = batch.input_ids[row, batch.positions[row, :n] + 1]
-        assert tuple(predicted.tolist()) == response.response_ids
-        assert batch.attention_mask[row].sum() == response.n_tokens
-    assert batch.is_preferred.tolist() == [True, False] * 3
+def test_neighbours_share_a_prompt_or_have_similar_lengths(encoder: Encoder) -> None:
+    responses = [encoder.encode(j) for j in make_pairs(9)]
+    ordered = order_for_packing(reversed(responses))
+    assert sorted(r.judgement_id for r in ordered) == sorted(r.judgement_id for r in responses)
+    prompts = [r.prompt_ids for r in ordered]
+    assert prompts[::2] == prompts[1::2]
+    longest = [max(a.n_tokens, b.n_tokens) for a, b in zip(ordered[::2], ordered[1::2], strict=True)]
+    assert longest == sorted(longest)
 
 
 def test_the_probe_shares_no_prompt_with_the_training_part() -> None:

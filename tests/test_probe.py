@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from bnf_lab import scoring
-from bnf_lab.batches import Encoder, build_batch
+from bnf_lab.batches import Encoder
 from bnf_lab.models import LoadedModel, add_lora, load_model
+from bnf_lab.packing import build_batch
 from bnf_lab.preferences import Judgement, Message, Source, Verdict, build_pair
 from bnf_lab.probe import Probe, build_snapshot, summarise
 from bnf_lab.scoring import as_reference, compute_logps, in_eval, score_batch
@@ -45,15 +45,12 @@ def plain_logits(loaded: LoadedModel, response) -> torch.Tensor:
     return logits[start : start + len(response.response_ids)].float()
 
 
-@pytest.mark.parametrize("chunk", [1, 3, 1024])
-def test_statistics_equal_a_plain_computation_in_any_chunk(
-    tuned: LoadedModel, monkeypatch: pytest.MonkeyPatch, chunk: int
-) -> None:
-    monkeypatch.setattr(scoring, "CHUNK_TOKENS", chunk)
+def test_statistics_equal_a_plain_computation(tuned: LoadedModel) -> None:
     encoder = Encoder(tuned.tokenizer, max_tokens=64)
     responses = [encoder.encode(j) for j in make_judgements()]
+    batch = build_batch(responses)
     with in_eval(tuned):
-        stats = score_batch(tuned, build_batch(responses, pad_id=0))
+        stats = score_batch(tuned, batch).spread(batch.response_mask)
     for row, response in enumerate(responses):
         logits, n = plain_logits(tuned, response), len(response.response_ids)
         logps = torch.log_softmax(logits, dim=-1)
@@ -70,19 +67,6 @@ def test_statistics_equal_a_plain_computation_in_any_chunk(
         for name, values in expected.items():
             assert torch.allclose(getattr(stats, name)[row, :n], values, atol=1e-4), name
             assert getattr(stats, name)[row, n:].abs().sum() == 0
-
-
-def test_gradients_do_not_depend_on_the_chunk(tuned: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    encoder = Encoder(tuned.tokenizer, max_tokens=64)
-    batch = build_batch([encoder.encode(j) for j in make_judgements()], pad_id=0)
-    gradients = []
-    for chunk in (4, 1024):
-        monkeypatch.setattr(scoring, "CHUNK_TOKENS", chunk)
-        tuned.model.zero_grad()
-        score_batch(tuned, batch).logps.sum().backward()
-        gradients.append([p.grad.clone() for p in tuned.model.parameters() if p.grad is not None])
-    assert len(gradients[0]) == len(gradients[1]) > 0
-    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(*gradients, strict=True))
 
 
 def test_turning_the_adapter_off_gives_the_base_and_back(tuned: LoadedModel, tiny_model_path: Path) -> None:
