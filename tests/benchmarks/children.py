@@ -98,6 +98,10 @@ def read_peak_gib() -> float:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / GIB
+    status = Path("/proc/self/status")
+    if status.exists():  # `ru_maxrss` survives exec: a child would begin with its parent's peak
+        found = dict(line.split(":", 1) for line in status.read_text(encoding="ascii").splitlines())
+        return int(found["VmHWM"].split()[0]) / 2**20
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB
 

@@ -18,7 +18,7 @@ from transformers import TrainerCallback
 
 from bnf_lab.config import RunConfig
 from bnf_lab.losses import LOSSES, Loss, LossOutput, TokenScores
-from bnf_lab.models import add_lora, load_model
+from bnf_lab.models import add_lora, load_model, pick_device
 from bnf_lab.preferences import Judgement, group_units
 from bnf_lab.trainer import BNFTrainer
 from tests.benchmarks.children import Channel, read_peak_gib
@@ -32,7 +32,7 @@ class Work:
     """What every contender gets.
 
     Attributes:
-        contender: "bnf", "sft", "trl", "trl-precomputed" or "trl-liger".
+        contender: A name of `step.LABELS`.
         model: Folder of the base model.
         dtype: "float32" or "bfloat16", of weights and matrix products.
         judgements: File with one `Judgement` a line.
@@ -59,6 +59,21 @@ class Work:
         return getattr(torch, self.dtype)
 
 
+@dataclass(frozen=True)
+class Entrant:
+    """A trainer that is ready to train.
+
+    Attributes:
+        trainer: A transformers Trainer.
+        plan: Pair ids of each step.
+        tokens: Real tokens of each step: planned ones, or as seen in the batches so far where the trainer plans.
+    """
+
+    trainer: Any
+    plan: list[list[str]]
+    tokens: list[int]
+
+
 class Finished(Exception):
     """The parent wants no further step."""
 
@@ -70,13 +85,13 @@ class Turns(TrainerCallback):
     forward, backward, clipping and the optimiser.
     """
 
-    def __init__(self, channel: Channel, plan: list[list[str]]) -> None:
-        self.channel, self.plan = channel, plan
+    def __init__(self, channel: Channel, entrant: Entrant) -> None:
+        self.channel, self.entrant = channel, entrant
         self.began = self.excluded = 0.0
         self.gradients: list[int] = []
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
-        self.channel.send(plan=self.plan)
+        self.channel.send(plan=self.entrant.plan)
         self._wait()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, *_: Any, model: torch.nn.Module, **__: Any) -> None:
@@ -85,9 +100,12 @@ class Turns(TrainerCallback):
             self.gradients = count_gradients(model)
             self.excluded += _now() - began
 
-    def on_step_end(self, *_: Any, **__: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, *_: Any, **__: Any) -> None:
         seconds = _now() - self.began - self.excluded
-        self.channel.send(seconds=seconds, peak_gib=read_peak_gib(), gradients=self.gradients)
+        self.channel.send(
+            seconds=seconds, peak_gib=read_peak_gib(), gradients=self.gradients,
+            tokens=self.entrant.tokens[state.global_step - 1],
+        )  # fmt: skip
         self._wait()
 
     def _wait(self) -> None:
@@ -113,10 +131,10 @@ def contend(channel: Channel, **spec: Any) -> None:
     work = Work(**spec)
     build = build_ours if work.contender in ("bnf", "sft") else build_trl
     with tempfile.TemporaryDirectory() as folder:
-        trainer, plan = build(work, Path(folder))
-        trainer.add_callback(Turns(channel, plan))
+        entrant = build(work, Path(folder))
+        entrant.trainer.add_callback(Turns(channel, entrant))
         try:
-            trainer.train()
+            entrant.trainer.train()
         except Finished:
             return
 
@@ -128,8 +146,8 @@ def sft_loss(scores: TokenScores) -> LossOutput:
     return LossOutput(sums / scores.mask.sum(dim=1), weights)
 
 
-def build_ours(work: Work, folder: Path) -> tuple[Any, list[list[str]]]:
-    """Returns the lab's trainer and the pair ids of each of its steps."""
+def build_ours(work: Work, folder: Path) -> Entrant:
+    """Returns the lab's trainer; it plans its steps itself."""
     LOSSES["sft"] = Loss(sft_loss, "SFT", "Fine-tuning on every response.")
     config = RunConfig(
         method=work.contender, learning_rate=LEARNING_RATE, n_steps=work.n_steps, responses_per_step=2 * work.n_pairs,
@@ -142,47 +160,57 @@ def build_ours(work: Work, folder: Path) -> tuple[Any, list[list[str]]]:
     trainer = BNFTrainer.from_judgements(loaded, judgements, config, output_dir=folder)
     pair_of = {j.id: j.pair_id for j in judgements}
     plan, n_micro = list(trainer.train_dataset), trainer.args.gradient_accumulation_steps
-    steps = [plan[i : i + n_micro] for i in range(0, len(plan), n_micro)]
-    pairs = [dict.fromkeys(pair_of[r.judgement_id] for micro in step for r in micro.responses) for step in steps]
-    return trainer, [list(step) for step in pairs]
+    steps = [[r for micro in plan[i : i + n_micro] for r in micro.responses] for i in range(0, len(plan), n_micro)]
+    pairs = [list(dict.fromkeys(pair_of[r.judgement_id] for r in step)) for step in steps]
+    return Entrant(trainer, pairs, [sum(r.n_tokens for r in step) for step in steps])
 
 
-def build_trl(work: Work, folder: Path) -> tuple[Any, list[list[str]]]:
-    """Returns TRL's DPO trainer with its own defaults: padding, collator, gradient checkpointing, reference pass."""
+def build_trl(work: Work, folder: Path) -> Entrant:
+    """Returns a trainer of TRL with its own defaults: padding, collator, gradient checkpointing, reference pass."""
+    import trl
     from datasets import Dataset
-    from peft import LoraConfig
-    from trl import DPOConfig, DPOTrainer
 
-    from bnf_lab.models import pick_device
-
-    device = pick_device()
-    args = DPOConfig(
-        output_dir=str(folder), per_device_train_batch_size=work.n_pairs, max_steps=work.n_steps,
-        learning_rate=LEARNING_RATE, lr_scheduler_type="constant", max_grad_norm=CLIP, max_length=work.max_tokens,
-        bf16=work.dtype == "bfloat16", train_sampling_strategy="sequential", report_to=[], disable_tqdm=True,
-        save_strategy="no", use_cpu=device.type == "cpu",
-        precompute_ref_log_probs=work.contender == "trl-precomputed",
-        use_liger_kernel=work.contender == "trl-liger",
+    is_sft = work.contender == "trl-sft"
+    base, settings = (trl.SFTTrainer, trl.SFTConfig) if is_sft else (trl.DPOTrainer, trl.DPOConfig)
+    own = {} if is_sft else {"precompute_ref_log_probs": work.contender == "trl-precomputed"}
+    args = settings(
+        output_dir=str(folder), per_device_train_batch_size=work.n_pairs * (2 if is_sft else 1),
+        max_steps=work.n_steps, learning_rate=LEARNING_RATE, lr_scheduler_type="constant", max_grad_norm=CLIP,
+        max_length=work.max_tokens, bf16=work.dtype == "bfloat16", train_sampling_strategy="sequential", report_to=[],
+        disable_tqdm=True, save_strategy="no", use_cpu=pick_device().type == "cpu",
+        use_liger_kernel=work.contender == "trl-liger", **own,
     )  # fmt: skip
     loaded = load_model(Path(work.model), quantization="none", dtype=work.torch_dtype)
     loaded.model.requires_grad_(True)  # as `from_pretrained` gives it; peft freezes what is not the adapter
-    lora = LoraConfig(
-        r=RANK, lora_alpha=ALPHA, lora_dropout=0.0, target_modules="all-linear", bias="none", task_type="CAUSAL_LM"
-    )
+    tokens: list[int] = []
+
+    class Counting(base):
+        def training_step(self, model: Any, inputs: Any, *rest: Any, **named: Any) -> Any:
+            tokens.append(int(inputs["attention_mask"].sum()))
+            return super().training_step(model, inputs, *rest, **named)
+
     units = {unit[0].pair_id: unit for unit in group_units(work.read_judgements())}
-    rows = [_trl_row(units[pair_id]) for pair_id in work.order]
-    trainer = DPOTrainer(
+    rows = [row for pair_id in work.order for row in _trl_rows(units[pair_id], is_sft=is_sft)]
+    trainer = Counting(
         loaded.model, args=args, train_dataset=Dataset.from_list(rows), processing_class=loaded.tokenizer,
-        peft_config=lora,
+        peft_config=lora_config(),
     )  # fmt: skip
     n = work.n_pairs
-    return trainer, [work.order[i : i + n] for i in range(0, len(work.order), n)]
+    return Entrant(trainer, [work.order[i : i + n] for i in range(0, len(work.order), n)], tokens)
 
 
-def _trl_row(unit: tuple[Judgement, ...]) -> dict[str, Any]:
-    preferred, dispreferred = unit
-    return {
-        "prompt": [{"role": m.role, "content": m.content} for m in preferred.prompt],
-        "chosen": [{"role": "assistant", "content": preferred.response}],
-        "rejected": [{"role": "assistant", "content": dispreferred.response}],
-    }
+def lora_config() -> Any:
+    """Returns peft's description of the adapter that `models.add_lora` makes."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=RANK, lora_alpha=ALPHA, lora_dropout=0.0, target_modules="all-linear", bias="none", task_type="CAUSAL_LM"
+    )
+
+
+def _trl_rows(unit: tuple[Judgement, ...], *, is_sft: bool) -> list[dict[str, Any]]:
+    prompt = [{"role": m.role, "content": m.content} for m in unit[0].prompt]
+    preferred, dispreferred = ([{"role": "assistant", "content": j.response}] for j in unit)
+    if is_sft:
+        return [{"prompt": prompt, "completion": preferred}, {"prompt": prompt, "completion": dispreferred}]
+    return [{"prompt": prompt, "chosen": preferred, "rejected": dispreferred}]

@@ -19,15 +19,16 @@ import torch
 from bnf_lab.batches import Encoder
 from bnf_lab.models import load_tokenizer, pick_compute_dtype, pick_device
 from tests.benchmarks.children import Child, say
+from tests.benchmarks.contenders import RANK
 from tests.benchmarks.report import Report, Row, ratio_of_medians
 from tests.benchmarks.work import Need, count_need, default_pairs, find_model, read_pairs, read_shapes, write_judgements
 
-RANK = 16
 LABELS = {
     "bnf": "ours bnf", "sft": "ours sft", "trl": "trl dpo", "trl-precomputed": "trl dpo precomputed",
-    "trl-liger": "trl dpo liger",
+    "trl-liger": "trl dpo liger", "trl-sft": "trl sft",
 }  # fmt: skip
 OURS = ("bnf", "sft")
+ONLY_IF_NAMED = ("trl-sft",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pairs", type=int, default=4, help="pairs in a step")
     parser.add_argument("--dtype", choices=("auto", "bfloat16", "float32"), default="auto",
                         help="weights and matrix products of every contender; auto: what the lab picks here")
-    parser.add_argument("--contenders", default="", help=f"comma-separated: {', '.join(LABELS)}; default: all that can")
+    parser.add_argument("--contenders", default="",
+                        help=f"comma-separated: {', '.join(LABELS)}; default: what runs here, but the last")
     parser.add_argument("--model", default="embedded", help="embedded, random:0.5b, random:1.5b or a folder")
     parser.add_argument("--max-tokens", type=int, default=512, help="longest sequence")
     parser.add_argument("--data", type=Path, default=None, help="JSON lines of pairs")
@@ -53,7 +55,7 @@ def run(args: argparse.Namespace) -> Report:
         write_judgements(units, path)
         spec = {
             "model": str(model), "dtype": dtype, "judgements": str(path), "n_pairs": args.pairs,
-            "n_steps": args.rounds + 2, "max_tokens": args.max_tokens,
+            "n_steps": args.rounds + 1, "max_tokens": args.max_tokens,
         }
         children, plan = start_contenders(names, spec, [unit[0].pair_id for unit in units], stack)
         needs = _count_needs(plan[1 : args.rounds + 1], units, model, args.max_tokens)
@@ -65,6 +67,7 @@ def run(args: argparse.Namespace) -> Report:
         other_rate = rates.ask(dtype=other)["flop_a_second"]
         say(f"matrix products in {other}: {other_rate / 1e9:.1f} GFLOP/s")
         steps, speeds = take_turns(children, rates, dtype, args.rounds)
+    check_steps(steps, needs, args.pairs)
     conditions = {
         "device": device.type, "model": model.name, "dtype": dtype, "pairs": str(args.pairs),
         "data": (args.data or default_pairs()).name, "rounds": str(args.rounds), "max_tokens": str(args.max_tokens),
@@ -91,7 +94,7 @@ def choose_contenders(wanted: str, *, is_gpu: bool) -> list[str]:
         say("trl is not installed (pip install -r tests/benchmarks/requirements.txt): only the lab's own steps")
         return list(OURS)
     has_liger = is_gpu and importlib.util.find_spec("liger_kernel") is not None
-    return [name for name in LABELS if name != "trl-liger" or has_liger]
+    return [name for name in LABELS if name not in ONLY_IF_NAMED and (name != "trl-liger" or has_liger)]
 
 
 def start_contenders(
@@ -103,17 +106,16 @@ def start_contenders(
         The children by name, and the pair ids of each step.
     """
     children: dict[str, Child] = {}
+    plans: list[list[list[str]]] = []
     order = list(pair_ids[: spec["n_steps"] * spec["n_pairs"]])
     for name in sorted(names, key=lambda name: name not in OURS):
         say(f"{LABELS[name]}: loading")
-        child = stack.enter_context(Child("contenders", "contend", contender=name, order=order, **spec))
-        plan = child.receive()["plan"]
-        if children and [sorted(step) for step in plan] != [sorted(step) for step in first]:
+        children[name] = stack.enter_context(Child("contenders", "contend", contender=name, order=order, **spec))
+        plans.append(children[name].receive()["plan"])
+        if [sorted(step) for step in plans[-1]] != [sorted(step) for step in plans[0]]:
             raise RuntimeError(f"{LABELS[name]} would train on other pairs than {LABELS[next(iter(children))]}.")
-        first = first if children else plan
-        order = [pair_id for step in first for pair_id in step]
-        children[name] = child
-    return children, first
+        order = [pair_id for step in plans[0] for pair_id in step]
+    return children, plans[0]
 
 
 def take_turns(
@@ -136,11 +138,23 @@ def take_turns(
         if number:
             speeds.append(rates.ask(dtype=dtype)["flop_a_second"])
             say(f"round {number} matrix products: {speeds[-1] / 1e9:.1f} GFLOP/s")
+    return steps, speeds
+
+
+def check_steps(steps: Mapping[str, Sequence[Mapping[str, Any]]], needs: Sequence[Need], n_pairs: int) -> None:
+    """Sees to it that every contender trained its whole adapter on the same tokens.
+
+    Raises:
+        RuntimeError: If one did not.
+    """
+    room = 4 * n_pairs  # TRL keeps what a template writes behind the end of a turn, the lab stops at its token
     for name, records in steps.items():
         alive, present = records[-1]["gradients"]
         if not present or alive < present:
             raise RuntimeError(f"{LABELS[name]}: only {alive} of {present} adapter matrices have a gradient.")
-    return steps, speeds
+        for record, need in zip(records, needs, strict=True):
+            if not need.tokens <= record["tokens"] <= need.tokens + room:
+                raise RuntimeError(f"{LABELS[name]} trained on {record['tokens']} tokens instead of {need.tokens}.")
 
 
 def _count_needs(
@@ -195,6 +209,7 @@ def _ratios(seconds: Mapping[str, Sequence[float]], peaks: Mapping[str, float]) 
     wanted = {
         "bnf_over_sft": ("bnf", "sft"), "trl_over_bnf": ("trl", "bnf"),
         "trl_precomputed_over_bnf": ("trl-precomputed", "bnf"), "trl_liger_over_bnf": ("trl-liger", "bnf"),
+        "trl_sft_over_bnf": ("trl-sft", "bnf"),
     }  # fmt: skip
     ratios = {
         name: ratio_of_medians(seconds[above], seconds[below])

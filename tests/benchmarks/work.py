@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -198,21 +197,3 @@ def _time_products(x: Any, dy: Any, weight: Any) -> float:
     if is_gpu:
         torch.cuda.synchronize()
     return (time.perf_counter() - began) / times
-
-
-def long_pairs(n_pairs: int, n_tokens: int, encoder: Encoder) -> list[tuple[Judgement, ...]]:
-    """Returns made-up pairs whose two sequences are as near to `n_tokens` as words allow; half of each is prompt."""
-    from bnf_lab.preferences import Message, Source, build_pair
-
-    words = random.Random(0)  # noqa: S311 - filler, not a secret
-    vocabulary = ("one two three four five six seven eight nine ten and or then so but more less sum total").split()
-
-    def text(n: int) -> str:
-        return " ".join(words.choice(vocabulary) for _ in range(n))
-
-    empty = build_pair((Message("user", text(1)),), text(1), text(2), source=Source.DEMO)
-    room = n_tokens - encoder.encode(empty[0]).n_tokens
-    half = max(1, room // 2)
-    return [
-        build_pair((Message("user", text(half)),), text(half), text(half), source=Source.DEMO) for _ in range(n_pairs)
-    ]
