@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> Report:
         rates = stack.enter_context(Child("work", "measure_rates", **spec))
         rates.receive()
         other = "bfloat16" if dtype == "float32" else "float32"
-        other_rate = rates.ask(dtype=other)["flop_a_second"]
+        other_rate = rates.ask(dtype=other, rough=True)["flop_a_second"]
         say(f"matrix products in {other}: {other_rate / 1e9:.1f} GFLOP/s")
         steps, speeds = take_turns(children, rates, dtype, args.rounds)
     check_steps(steps, needs, args.pairs)
@@ -199,7 +199,7 @@ def build_report(
         ratios["over_floor_unshared"] = ratio_of_medians(
             seconds["bnf"], [n.flop_unshared / rate for n, rate in zip(needs, speeds, strict=True)]
         )
-        if dtype == "float32" and other_rates[other]:
+        if dtype == "float32" and other_rates[other] and other_rates[other] > max(speeds):
             bfloat16 = [n.flop / other_rates[other] for n in needs]
             ratios["over_bfloat16_floor"] = ratio_of_medians(seconds["bnf"], bfloat16)
     return Report("step", tuple(rows), ratios, conditions)

@@ -27,6 +27,7 @@ RANDOM_MODELS = {  # the shapes of Qwen2.5-0.5B and -1.5B
     "1.5b": {"hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12},
 }
 REPEATS = 3
+ROUGH_TOKENS = 64
 
 
 def cache_folder() -> Path:
@@ -161,7 +162,11 @@ def count_need(units: Sequence[Sequence[EncodedResponse]], shapes: Shapes, rank:
 
 
 def measure_rates(channel: Channel, *, model: str, n_tokens: int, n_response: int) -> None:
-    """Child process: answers each {"dtype": ...} with the rate of matrix products at the model's own shapes."""
+    """Child process: answers {"dtype": ...} with the rate of matrix products at the model's own shapes.
+
+    An order with "rough" is answered from fewer tokens and one try: a processor without instructions for a dtype can
+    take minutes for the whole.
+    """
     shapes = read_shapes(Path(model))
     counts: dict[tuple[int, int, int], int] = {}
     for i, o in shapes.body:
@@ -169,19 +174,21 @@ def measure_rates(channel: Channel, *, model: str, n_tokens: int, n_response: in
     counts[n_response, *shapes.head] = 1
     channel.send(ready=True)
     while order := channel.receive():
-        channel.send(flop_a_second=_rate(counts, getattr(torch, order["dtype"])))
+        is_rough = order.get("rough", False) and not torch.cuda.is_available()
+        channel.send(flop_a_second=_rate(counts, getattr(torch, order["dtype"]), is_rough=is_rough))
 
 
-def _rate(counts: dict[tuple[int, int, int], int], dtype: torch.dtype) -> float:
+def _rate(counts: dict[tuple[int, int, int], int], dtype: torch.dtype, *, is_rough: bool) -> float:
     """Returns FLOP a second over all layers, forward and backward, each shape timed as its best of three."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     flop = seconds = 0.0
-    for (n, i, o), count in counts.items():
+    for (n_whole, i, o), count in counts.items():
+        n = min(n_whole, ROUGH_TOKENS) if is_rough else n_whole
         x, dy = (torch.randn(n, size, dtype=dtype, device=device) for size in (i, o))
         weight = torch.randn(o, i, dtype=dtype, device=device)
-        best = min(_time_products(x, dy, weight) for _ in range(REPEATS))
-        flop += 4.0 * n * i * o * count
-        seconds += best * count
+        best = min(_time_products(x, dy, weight) for _ in range(1 if is_rough else REPEATS))
+        flop += 4.0 * n_whole * i * o * count
+        seconds += best * count * n_whole / n
     return flop / seconds
 
 
