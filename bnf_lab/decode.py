@@ -7,15 +7,15 @@ answers differ only where their models differ. This room must not know runs, jud
 from __future__ import annotations
 
 import contextlib
+import functools
 import queue
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jinja2 import TemplateError
-from peft import PeftModel
 from torch import Tensor
 from transformers import (
     GenerationConfig,
@@ -28,12 +28,12 @@ from transformers import (
 from transformers.generation.streamers import BaseStreamer
 
 from bnf_lab.batches import Encoder
+from bnf_lab.decode_layers import decode_layers
 from bnf_lab.errors import LabError, shown
 from bnf_lab.models import LoadedModel
 from bnf_lab.preferences import Message
 from bnf_lab.sampling import CoupledSampler
 
-BASE = "__base__"  # peft's name, in a mixed batch, for a row that no adapter touches
 MAX_HELD_TOKENS = 16
 _END = object()
 
@@ -109,7 +109,6 @@ def decode(
     sampler = CoupledSampler(keys, width, temperature=temperature, top_p=top_p, seed=seed) if temperature > 0 else None
     arguments = {
         **_padded_left(loaded, prompts, width),
-        **_adapter_arguments(loaded, rows),
         "logits_processor": LogitsProcessorList([sampler] if sampler else []),
         "stopping_criteria": StoppingCriteriaList([_AnySet(stops)]),
         "generation_config": GenerationConfig(
@@ -118,7 +117,8 @@ def decode(
         ),
     }
     states = [_RowState(loaded.tokenizer, frozenset(end_ids(loaded)), max_new_tokens) for _ in rows]
-    return _stream(loaded, arguments, states, stops)
+    produce = functools.partial(_produce, loaded, [row.adapter for row in rows], arguments)
+    return _stream(produce, states, stops)
 
 
 def _padded_left(loaded: LoadedModel, prompts: Sequence[list[int]], width: int) -> dict[str, Tensor]:
@@ -127,14 +127,6 @@ def _padded_left(loaded: LoadedModel, prompts: Sequence[list[int]], width: int) 
     mask = [[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts]
     named = {"input_ids": rows, "attention_mask": mask}
     return {name: torch.tensor(values, device=loaded.device) for name, values in named.items()}
-
-
-def _adapter_arguments(loaded: LoadedModel, rows: Sequence[DecodeRow]) -> dict[str, list[str]]:
-    if isinstance(loaded.model, PeftModel):
-        return {"adapter_names": [row.adapter or BASE for row in rows]}
-    if any(row.adapter for row in rows):
-        raise ValueError("a row names an adapter, but the model has none")
-    return {}
 
 
 def encode_prompt(loaded: LoadedModel, messages: Sequence[Message]) -> list[int]:
@@ -181,10 +173,10 @@ def _check_context(loaded: LoadedModel, prompts: list[list[int]], max_new_tokens
 
 
 def _stream(
-    loaded: LoadedModel, arguments: dict[str, Any], states: list[_RowState], stops: list[threading.Event]
+    produce: Callable[[queue.SimpleQueue[Any]], None], states: list[_RowState], stops: list[threading.Event]
 ) -> Generator[tuple[RowUpdate, ...], None, None]:
     steps: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    thread = threading.Thread(target=_produce, args=(loaded, arguments, steps), name="decode", daemon=True)
+    thread = threading.Thread(target=produce, args=(steps,), name="decode", daemon=True)
     if not any(stop.is_set() for stop in stops):
         thread.start()
     else:
@@ -206,11 +198,14 @@ def _stream(
             thread.join()
 
 
-def _produce(loaded: LoadedModel, arguments: dict[str, Any], steps: queue.SimpleQueue[Any]) -> None:
+def _produce(
+    loaded: LoadedModel, adapters: Sequence[str | None], arguments: dict[str, Any], steps: queue.SimpleQueue[Any]
+) -> None:
     """Generates; puts each step's tokens, then an error if there was one, then the end, into the queue."""
     try:
-        with torch.inference_mode(), _plain_generation(loaded.causal):
-            loaded.model.generate(**arguments, streamer=_Steps(steps))
+        layers = decode_layers(loaded.causal, adapters, loaded.compute_dtype)
+        with torch.inference_mode(), _plain_generation(loaded.causal), layers:
+            loaded.causal.generate(**arguments, streamer=_Steps(steps))
     except BaseException as error:  # handed to the consumer, whatever it is
         steps.put(error)
     finally:

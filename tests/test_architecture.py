@@ -27,6 +27,7 @@ watch
 fetch
 chat
 decode sampling
+decode_layers
 trainer
 probe
 scoring
@@ -109,7 +110,7 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
     room, found = room_of(path), libraries(path)
     if room != "ui":
         assert "gradio" not in found
-    if room not in ("models", "scoring", "decode", "chat"):
+    if room not in ("models", "scoring", "decode_layers"):
         assert "peft" not in found
     assert "bitsandbytes" not in found
     if room == "losses":

@@ -1,0 +1,116 @@
+"""Linear layers in a decode: the base rows are the base model, adapted rows are PEFT's, few rows are any rows."""
+
+import contextlib
+import json
+import shutil
+
+import pytest
+import torch
+from torch import nn
+
+from bnf_lab.decode import encode_prompt
+from bnf_lab.decode_layers import MAX_FEW_ROWS, decode_layers
+from bnf_lab.errors import AdapterRefused
+from bnf_lab.models import load_adapter, load_model
+from bnf_lab.preferences import Message
+from tests.conftest import save_tiny_adapter
+
+QUESTION = (Message("user", "What is the capital of France?"),)
+
+
+def logits(loaded, adapters, ids):
+    with torch.no_grad(), decode_layers(loaded.causal, adapters, loaded.compute_dtype):
+        return loaded.causal(input_ids=ids).logits
+
+
+def prompts(loaded, n_rows, *, n_tokens=None):
+    return torch.tensor([encode_prompt(loaded, QUESTION)[:n_tokens]] * n_rows)
+
+
+@pytest.mark.parametrize("n_tokens", [1, 2, None], ids=["a step", "a few rows", "a prompt"])
+def test_base_rows_are_the_model_without_adapters(tiny_loaded, tiny_adapter_path, n_tokens):
+    ids = prompts(tiny_loaded, 2, n_tokens=n_tokens)
+    plain = logits(tiny_loaded, [None, None], ids)
+    loaded = load_adapter(tiny_loaded, tiny_adapter_path, "a")
+    mixed = logits(loaded, [None, "a"], ids)
+    assert torch.equal(mixed[0], plain[0])
+    assert (mixed[1] - plain[1]).abs().max() > 0.1
+    assert torch.equal(logits(loaded, ["a", None], ids)[1], plain[1])
+
+
+@torch.no_grad()
+def test_base_rows_of_a_prompt_are_the_untouched_models(tiny_loaded, tiny_adapter_path):
+    """Against the model's own forward, which knows nothing of this room."""
+    ids = prompts(tiny_loaded, 2)
+    plain = tiny_loaded.model(input_ids=ids).logits
+    mixed = logits(load_adapter(tiny_loaded, tiny_adapter_path, "a"), [None, "a"], ids)
+    assert torch.equal(mixed[0], plain[0])
+
+
+@torch.no_grad()
+def test_every_row_is_what_peft_computes(tiny_loaded, tiny_model_path, tiny_adapter_path, tmp_path):
+    """Rows of two adapters and the base, in no order, some neighbours."""
+    loaded = load_adapter(tiny_loaded, tiny_adapter_path, "a")
+    loaded = load_adapter(loaded, save_tiny_adapter(tiny_model_path, tmp_path / "b", seed=7, scale=0.3), "b")
+    names = ["b", "a", "a", None, "b", None]
+    for n_tokens in (1, 2, None):
+        ids = prompts(loaded, len(names), n_tokens=n_tokens)
+        expected = loaded.model(input_ids=ids, adapter_names=[name or "__base__" for name in names]).logits
+        assert torch.allclose(logits(loaded, names, ids), expected, atol=1e-4, rtol=1e-4)
+    assert (expected[0] - expected[1]).abs().max() > 0.1
+
+
+def test_bfloat16_rows_are_near_the_float32_rows(tiny_model_path, tiny_adapter_path):
+    rows = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        loaded = load_model(tiny_model_path, quantization="none", dtype=dtype)
+        loaded = load_adapter(loaded, tiny_adapter_path, "a")
+        rows[dtype] = logits(loaded, [None, "a"], prompts(loaded, 2)).float().log_softmax(-1)
+    assert (rows[torch.bfloat16] - rows[torch.float32]).abs().mean() < 0.1
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 3, MAX_FEW_ROWS, MAX_FEW_ROWS + 1])
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_few_rows_give_the_linear_layer(n_rows, has_bias):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(37, 53, bias=has_bias))
+    x = torch.randn(n_rows, 1, 37)
+    with torch.no_grad():
+        expected = model(x)
+        with decode_layers(model, [None] * n_rows, torch.float32):
+            found = model(x)
+    assert found.shape == expected.shape
+    assert found.is_contiguous()
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_a_layer_someone_else_has_changed_keeps_its_forward():
+    model = nn.Sequential(nn.Linear(3, 3))
+    model[0].forward = lambda x: x + 1
+    with decode_layers(model, [None, None], torch.float32):
+        assert model(torch.zeros(2, 3)).tolist() == [[1.0] * 3] * 2
+    assert model(torch.zeros(2, 3)).tolist() == [[1.0] * 3] * 2
+
+
+def test_layers_are_as_before_afterwards(tiny_loaded, tiny_adapter_path):
+    loaded = load_adapter(tiny_loaded, tiny_adapter_path, "a")
+    with contextlib.suppress(RuntimeError), decode_layers(loaded.causal, [None, "a"], torch.float32):
+        raise RuntimeError
+    assert not any("forward" in vars(layer) for layer in loaded.causal.modules())
+
+
+def test_unknown_adapter(tiny_loaded, tiny_adapter_path):
+    with pytest.raises(ValueError, match="'b'"):
+        logits(tiny_loaded, ["b"], prompts(tiny_loaded, 1))
+    loaded = load_adapter(tiny_loaded, tiny_adapter_path, "a")
+    with pytest.raises(ValueError, match="'b'"):
+        logits(loaded, ["a", "b"], prompts(loaded, 2))
+
+
+def test_a_variant_of_lora_is_refused(tiny_loaded, tiny_adapter_path, tmp_path):
+    place = shutil.copytree(tiny_adapter_path, tmp_path / "adapter")
+    settings = json.loads((place / "adapter_config.json").read_text()) | {"alora_invocation_tokens": [5, 6]}
+    (place / "adapter_config.json").write_text(json.dumps(settings))
+    loaded = load_adapter(tiny_loaded, place, "a")
+    with pytest.raises(AdapterRefused, match="variant"):
+        logits(loaded, ["a"], prompts(loaded, 1))
