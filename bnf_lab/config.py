@@ -16,6 +16,7 @@ from bnf_lab.errors import ConfigError, shown
 
 EMBEDDED_MODEL = "embedded"
 EMBEDDED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+CPU_PROBE_SHARE, GPU_PROBE_SHARE = 0.2, 0.05  # where `probe_share` is left to the lab
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,9 @@ class RunConfig:
         "Up to three prompts, one a line, answered during the run. Empty: taken from the held-out prompts.",
         "advanced", max_chars=2000)
     probe_share: float = setting(
-        0.2, "Time for plots", "Largest share of the run's time spent scoring the held-out responses.", "advanced",
-        minimum=0.01, maximum=0.9, step=0.01)
+        0.0, "Time for plots",
+        "Largest share of the run's time spent scoring the held-out responses; 0 means 0.2 on a CPU, 0.05 on a GPU.",
+        "advanced", minimum=0.0, maximum=0.9, step=0.01)
     seed: int = setting(
         0, "Seed", "Decides the split, the data order and the adapter's first weights.", "advanced",
         minimum=0, maximum=2**31 - 1, step=1)
@@ -157,6 +159,15 @@ def field_specs() -> dict[str, FieldSpec]:
 def field_default(name: str) -> Any:
     """Returns the default of a setting; its type is the setting's type."""
     return next(f.default for f in dataclasses.fields(RunConfig) if f.name == name)
+
+
+def pick_probe_share(config: RunConfig, *, has_gpu: bool) -> float:
+    """Returns the run's `probe_share`, or what suits the device where that is 0.
+
+    >>> pick_probe_share(RunConfig(), has_gpu=True), pick_probe_share(RunConfig(probe_share=0.5), has_gpu=True)
+    (0.05, 0.5)
+    """
+    return config.probe_share or (GPU_PROBE_SHARE if has_gpu else CPU_PROBE_SHARE)
 
 
 def parse_field(name: str, text: str) -> Any:

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from bnf_lab.config import RunConfig
+from bnf_lab.config import RunConfig, pick_probe_share
 from bnf_lab.speeds import SpeedRecord
 
 GIB = 2**30
@@ -64,7 +64,8 @@ def estimate_memory_gib(shape: ModelShape, config: RunConfig, *, micro_tokens: i
 
 
 def estimate_seconds(
-    config: RunConfig, speed: SpeedRecord, *, step_tokens: float, reference_tokens: int, probe_tokens: int
+    config: RunConfig, speed: SpeedRecord, *, step_tokens: float, reference_tokens: int, probe_tokens: int,
+    has_gpu: bool,
 ) -> float:
     """Returns the estimated duration of a run, seconds.
 
@@ -74,10 +75,12 @@ def estimate_seconds(
         step_tokens: Mean tokens of one optimiser step.
         reference_tokens: Tokens scored once under the reference.
         probe_tokens: Tokens of the held-out responses.
+        has_gpu: Whether the run trains on a GPU.
     """
     training = config.n_steps * step_tokens * speed.seconds_per_token
     scoring = speed.seconds_per_token * SCORING_SHARE
     rounds = 1 + config.n_steps // config.answer_steps
-    probing = min(config.n_steps * probe_tokens * scoring, training * config.probe_share / (1 - config.probe_share))
+    share = pick_probe_share(config, has_gpu=has_gpu)
+    probing = min(config.n_steps * probe_tokens * scoring, training * share / (1 - share))
     answering = rounds * speed.answer_seconds
     return speed.start_seconds + training + probing + reference_tokens * scoring + answering

@@ -25,3 +25,7 @@ def models_dir(home: Path) -> Path:
 
 def runs_dir(home: Path) -> Path:
     return home / "runs"
+
+
+def cache_dir(home: Path) -> Path:
+    return home / "cache"

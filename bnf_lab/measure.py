@@ -16,7 +16,6 @@ from pathlib import Path
 from bnf_lab.errors import LabError
 from bnf_lab.home import data_home
 from bnf_lab.runs import RunFolder
-from bnf_lab.scoring import compute_reference_logps
 from bnf_lab.speeds import SpeedRecord, read_peak_gib, write_speed
 from bnf_lab.trainer import BNFTrainer, planned_responses
 from bnf_lab.training import prepare
@@ -40,9 +39,9 @@ def measure(folder: RunFolder) -> dict[str, float]:
     """Returns seconds per step, seconds per token and the peak memory, and remembers the speed."""
     config = replace(folder.read_config(), n_steps=N_STEPS)
     prepared = prepare(folder, config, _Quiet())
-    references = compute_reference_logps(
-        prepared.loaded, planned_responses(prepared.plan), size=config.micro_batch_size
-    )
+    responses = planned_responses(prepared.plan)
+    stats = prepared.cache.reference_stats(prepared.loaded, responses, size=config.micro_batch_size)
+    references = {judgement_id: values.logps for judgement_id, values in stats.items()}
     trainer = BNFTrainer(
         prepared.loaded, config=config, plan=prepared.plan, references=references, output_dir=folder.path
     )

@@ -110,8 +110,9 @@ class Counter:
         planned = {r.judgement_id: r.n_tokens for m in plan for r in m.responses}
         step_tokens = sum(r.n_tokens for m in plan for r in m.responses) / config.n_steps
         seconds = estimate_seconds(
-            config, speed, step_tokens=step_tokens, reference_tokens=sum(planned.values()), probe_tokens=probe_tokens
-        )
+            config, speed, step_tokens=step_tokens, reference_tokens=sum(planned.values()), probe_tokens=probe_tokens,
+            has_gpu=device.has_gpu,
+        )  # fmt: skip
         return {"memory_gib": memory, "seconds": seconds}
 
 

@@ -14,23 +14,25 @@ from pathlib import Path
 from typing import Protocol
 
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from bnf_lab.batches import Encoder, MicroBatch, Split, plan_steps, split_units
+from bnf_lab.baseline import Baseline, build_baseline
+from bnf_lab.batches import EncodedResponse, Encoder, MicroBatch, Split, plan_steps, split_units
 from bnf_lab.cards import write_model_card
 from bnf_lab.checkpoints import newest_checkpoint, remove_stale, seal_checkpoint
 from bnf_lab.config import RunConfig
 from bnf_lab.errors import TrainingDiverged
 from bnf_lab.fetch import FetchProgress, fetch_model
-from bnf_lab.home import data_home, models_dir
+from bnf_lab.home import cache_dir, data_home, models_dir
 from bnf_lab.losses import LOSSES
 from bnf_lab.models import LoadedModel, add_lora, load_model
 from bnf_lab.probe import Probe
 from bnf_lab.records import RunState
 from bnf_lab.runs import RunFolder
-from bnf_lab.scoring import compute_reference_logps
+from bnf_lab.score_cache import ScoreCache
 from bnf_lab.speeds import SpeedRecord, read_peak_gib, write_speed
 from bnf_lab.trainer import BNFTrainer, planned_responses
-from bnf_lab.watch import Watch
+from bnf_lab.watch import ProbePlan, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +56,9 @@ class Prepared:
     """Everything a run needs before its first step."""
 
     loaded: LoadedModel
-    encoder: Encoder
+    cache: ScoreCache
     split: Split
+    probe: list[EncodedResponse]
     plan: list[MicroBatch]
 
 
@@ -74,12 +77,11 @@ def train(folder: RunFolder, report: Reporter) -> bool:
     prepared = prepare(folder, config, report)
     start_seconds = time.monotonic() - began
     loaded = prepared.loaded
-    references = _reference_logps(folder, prepared, config, report)
-    report.set(phase="scoring the held-out responses", phase_done=0, phase_total=0)
-    probe_responses = [prepared.encoder.encode(j) for unit in prepared.split.probe for j in unit]
-    probe = Probe(loaded, probe_responses, size=config.micro_batch_size, is_held_out=prepared.split.is_held_out)
+    newest = newest_checkpoint(folder.path)
+    references, baseline = _score_base(folder, prepared, config, report, is_new=newest is None)
     watch = Watch(
-        folder, loaded, probe, prompts=answer_prompts(config, prepared.split), config=config,
+        folder, loaded, _plan_probe(prepared, baseline, config), prepared.cache,
+        prompts=answer_prompts(config, prepared.split), config=config,
         on_step=report.on_step, on_notice=report.on_notice, is_stopping=report.is_stopping,
     )
     trainer = BNFTrainer(
@@ -87,7 +89,6 @@ def train(folder: RunFolder, report: Reporter) -> bool:
         on_metric=watch.on_metric, callbacks=[watch],
     )
     report.set(state=RunState.TRAINING, phase="training")
-    newest = newest_checkpoint(folder.path)
     try:
         trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     except TrainingDiverged:
@@ -115,32 +116,57 @@ def prepare(folder: RunFolder, config: RunConfig, report: Reporter) -> Prepared:
     report.set(phase="loading the model", phase_done=0, phase_total=0)
     base = load_model(path, quantization=config.quantization)
     report.on_phase_progress(0, 0)
-    encoder = Encoder(base.tokenizer, max_tokens=config.max_tokens)
-    split = split_units(folder.read_judgements(), n_probe=config.n_probe, seed=config.seed)
-    plan = plan_steps(split.train, config, LOSSES[config.method], encoder.encode)
+    cache = ScoreCache(cache_dir(data_home()), path, base, max_tokens=config.max_tokens)
+    judgements = folder.read_judgements()
+    split = split_units(judgements, n_probe=config.n_probe, seed=config.seed)
+    encode = cache.encode(Encoder(base.tokenizer, max_tokens=config.max_tokens), judgements)
+    plan = plan_steps(split.train, config, LOSSES[config.method], encode)
+    probe = [encode(judgement) for unit in split.probe for judgement in unit]
+    cache.keep_encoded(judgements, [*planned_responses(plan), *probe])
     loaded = add_lora(
         base, rank=config.lora_rank, alpha=config.lora_alpha, dropout=config.lora_dropout,
         targets=config.lora_targets, seed=config.seed,
     )
-    return Prepared(loaded, encoder, split, plan)
+    return Prepared(loaded, cache, split, probe, plan)
 
 
-def _reference_logps(folder: RunFolder, prepared: Prepared, config: RunConfig, report: Reporter) -> dict:
-    """Scores the planned responses under the reference, once; a resumed run reads what the first start saved."""
-    path = folder.path / "reference.safetensors"
-    responses = planned_responses(prepared.plan)
-    if path.exists():
-        saved = load_file(path)
-        if all(r.judgement_id in saved for r in responses):
-            return saved
-    report.set(phase="reference pass", phase_done=0, phase_total=len(responses))
-    references = compute_reference_logps(
-        prepared.loaded, responses, size=config.micro_batch_size, on_progress=report.on_phase_progress
+def _score_base(
+    folder: RunFolder, prepared: Prepared, config: RunConfig, report: Reporter, *, is_new: bool
+) -> tuple[dict[str, Tensor], Baseline | None]:
+    """Scores under the base model what no run has scored before.
+
+    Returns:
+        Judgement id -> log-probabilities of the planned responses, which a resumed run finds in its folder; and what
+        the probe says at step 0, None where that is recorded already.
+    """
+    path, responses = folder.path / "reference.safetensors", planned_responses(prepared.plan)
+    saved = load_file(path) if path.exists() else {}
+    if any(r.judgement_id not in saved for r in responses):
+        saved = {}
+    probe = prepared.probe if is_new else []
+    wanted = {r.judgement_id: r for r in (*(responses if not saved else ()), *probe)}
+    report.set(phase="reference pass", phase_done=0, phase_total=0)
+    stats = prepared.cache.reference_stats(
+        prepared.loaded, list(wanted.values()), size=config.micro_batch_size, on_progress=report.on_phase_progress
     )
-    temporary = path.with_name(f".{path.name}.tmp")
-    save_file(references, temporary)
-    temporary.replace(path)
-    return references
+    if not saved:
+        saved = {r.judgement_id: stats[r.judgement_id].logps.clone() for r in responses}
+        temporary = path.with_name(f".{path.name}.tmp")
+        save_file(saved, temporary)
+        temporary.replace(path)
+    if not is_new:
+        return saved, None
+    tokenizer, is_held_out = prepared.loaded.tokenizer, prepared.split.is_held_out
+    return saved, build_baseline(probe, stats, tokenizer, is_held_out=is_held_out)
+
+
+def _plan_probe(prepared: Prepared, baseline: Baseline | None, config: RunConfig) -> ProbePlan:
+    def build() -> Probe:
+        is_held_out = prepared.split.is_held_out
+        return Probe(prepared.loaded, prepared.probe, size=config.micro_batch_size, is_held_out=is_held_out)
+
+    probe_tokens = sum(r.n_tokens for r in prepared.probe)
+    return ProbePlan(build, baseline, probe_tokens / _step_tokens(prepared, config))
 
 
 def answer_prompts(config: RunConfig, split: Split) -> list[str]:
@@ -164,6 +190,11 @@ def save_adapter(folder: RunFolder, loaded: LoadedModel, config: RunConfig) -> P
 
 def _remember_speed(prepared: Prepared, config: RunConfig, step_seconds: float, **measured: float) -> None:
     """Keeps how fast this machine trained this model, for the next run's estimate."""
-    tokens = sum(r.n_tokens for micro_batch in prepared.plan for r in micro_batch.responses) / config.n_steps
-    record = SpeedRecord(step_seconds / tokens, read_peak_gib(prepared.loaded.device), **measured)
+    seconds_per_token = step_seconds / _step_tokens(prepared, config)
+    record = SpeedRecord(seconds_per_token, read_peak_gib(prepared.loaded.device), **measured)
     write_speed(data_home(), model=config.model, quantization=prepared.loaded.quantization, record=record)
+
+
+def _step_tokens(prepared: Prepared, config: RunConfig) -> float:
+    """Returns the mean tokens (prompt and response) of an optimiser step."""
+    return sum(r.n_tokens for micro_batch in prepared.plan for r in micro_batch.responses) / config.n_steps

@@ -9,27 +9,44 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from bnf_lab.baseline import Baseline
 from bnf_lab.checkpoints import list_checkpoints
-from bnf_lab.config import RunConfig
+from bnf_lab.config import RunConfig, pick_probe_share
 from bnf_lab.decode import DecodeRow, decode
 from bnf_lab.errors import TrainingDiverged
 from bnf_lab.models import LoadedModel
 from bnf_lab.preferences import Message
-from bnf_lab.probe import Probe, build_snapshot, summarise
+from bnf_lab.probe import Probe, ResponseScore, build_snapshot, summarise
 from bnf_lab.records import AnswerPoint, BestCheckpoint, MetricPoint
 from bnf_lab.runs import RunFolder
+from bnf_lab.score_cache import ScoreCache
 from bnf_lab.scoring import in_eval
 
 ANSWER_TOKENS = 64
 LARGEST_FALL = 1.0  # nats/token below the reference at which the guard speaks
 REPEATS = 4  # times a phrase may follow itself before an answer counts as repeating
 ADAPTER = "default"
+
+
+@dataclass(frozen=True)
+class ProbePlan:
+    """How the held-out responses are scored.
+
+    Attributes:
+        build: Makes the probe. It costs a forward pass of the reference, so it waits until it is first needed.
+        baseline: The scores at step 0; None where a resumed run has them already.
+        cost_in_steps: Tokens of the probe by those of a training step: how long scoring takes, until it is measured.
+    """
+
+    build: Callable[[], Probe]
+    baseline: Baseline | None
+    cost_in_steps: float
 
 
 class Watch(TrainerCallback):
@@ -39,6 +56,7 @@ class Watch(TrainerCallback):
         folder: Where the records go.
         loaded: The model being trained.
         probe: What is scored.
+        cache: Knows the base model's answers.
         prompts: Fixed prompts answered during the run.
         config: The run's settings.
         on_step: Called with (step, seconds of the step without what the watch spent).
@@ -50,7 +68,8 @@ class Watch(TrainerCallback):
         self,
         folder: RunFolder,
         loaded: LoadedModel,
-        probe: Probe,
+        probe: ProbePlan,
+        cache: ScoreCache,
         *,
         prompts: Sequence[str],
         config: RunConfig,
@@ -58,13 +77,16 @@ class Watch(TrainerCallback):
         on_notice: Callable[[str], None],
         is_stopping: Callable[[], bool],
     ) -> None:
-        self.folder, self.loaded, self.probe, self.prompts, self.config = folder, loaded, probe, tuple(prompts), config
+        self.folder, self.loaded, self.plan, self.cache = folder, loaded, probe, cache
+        self.prompts, self.config = tuple(prompts), config
         self.on_step, self.on_notice, self.is_stopping = on_step, on_notice, is_stopping
         self.started = self.step_started = time.monotonic()
         self.seconds_before = max((p.seconds for p in folder.read_metrics()), default=0.0)
-        self.probe_seconds = 0.0
+        self.probe: Probe | None = None
+        self.probe_cost: float | None = None
+        self.probed_seconds = self.trained_seconds = 0.0
+        self.n_steps_seen = 0
         self.answer_seconds = 0.0
-        self.trained_since_probe = 0.0
         self.latest: MetricPoint | None = None
 
     @property
@@ -76,9 +98,9 @@ class Watch(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self.started = time.monotonic()
-        if state.global_step == 0:
-            self.folder.append_tokens(self.probe.header())
-            self.score_probe(0)
+        if state.global_step == 0 and self.plan.baseline is not None:
+            self.folder.append_tokens(self.plan.baseline.header)
+            self._record(self.plan.baseline.scores, 0)
             self.answer(0)
 
     def on_step_begin(
@@ -102,7 +124,8 @@ class Watch(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
         step, seconds = state.global_step, time.monotonic() - self.step_started
-        self.trained_since_probe += seconds
+        self.trained_seconds += seconds
+        self.n_steps_seen += 1
         self.on_step(step, seconds)
         is_last = step >= self.config.n_steps
         if self.is_stopping() and not is_last:
@@ -116,48 +139,65 @@ class Watch(TrainerCallback):
 
     def _probe_is_due(self) -> bool:
         """Returns whether scoring now keeps the probe within its share of the time."""
-        share = self.config.probe_share
-        return self.trained_since_probe * share >= self.probe_seconds * (1 - share)
+        share = pick_probe_share(self.config, has_gpu=self.loaded.device.type != "cpu")
+        cost = self.probe_cost
+        if cost is None:
+            cost = self.plan.cost_in_steps * self.trained_seconds / self.n_steps_seen
+        probed = self.probed_seconds + cost
+        return probed <= share * (self.trained_seconds + probed)
 
     def score_probe(self, step: int) -> None:
         """Scores the probe and writes its point and token values."""
         began = time.monotonic()
-        scores = self.probe.score()
+        if self.probe is None:
+            self.probe = self.plan.build()
+        scoring_began = time.monotonic()
+        self._record(self.probe.score(), step)
+        self.probe_cost = time.monotonic() - scoring_began
+        self.probed_seconds += time.monotonic() - began
+        self._guard_likelihood(self.latest)
+
+    def _record(self, scores: Sequence[ResponseScore], step: int) -> None:
         self.latest = summarise(scores, step=step, seconds=round(self.seconds, 3))
         self.folder.append_metric(self.latest)
         self.folder.append_tokens(build_snapshot(scores, step))
-        self.probe_seconds, self.trained_since_probe = time.monotonic() - began, 0.0
-        self._guard_likelihood(self.latest)
 
     def on_metric(self, point: MetricPoint) -> None:
         """Writes a training point with the run's time."""
         self.folder.append_metric(replace(point, seconds=round(self.seconds, 3)))
 
     def answer(self, step: int) -> None:
-        """Answers the fixed prompts greedily and writes the answers."""
-        rows = [DecodeRow((Message("user", prompt),), ADAPTER, 0) for prompt in self.prompts]
-        if not rows:
-            return
-        began = time.monotonic()
-        with in_eval(self.loaded):
-            *_, final = decode(self.loaded, rows, temperature=0.0, top_p=1.0, max_new_tokens=ANSWER_TOKENS, seed=0)
+        """Answers the fixed prompts greedily and writes the answers; the base model's own only if it never did."""
+        known = {p: self.cache.load_answer(p, ANSWER_TOKENS) for p in self.prompts} if step == 0 else {}
+        answers = {prompt: answer for prompt, answer in known.items() if answer is not None}
+        fresh = self._write_answers([prompt for prompt in self.prompts if prompt not in answers])
+        if step == 0:
+            for prompt, (text, n_tokens) in fresh.items():
+                self.cache.save_answer(prompt, ANSWER_TOKENS, text, n_tokens)
+        answers |= fresh
         broken = []
-        for prompt, update in zip(self.prompts, final, strict=True):
+        for prompt in self.prompts:
+            text, n_tokens = answers[prompt]
             point = AnswerPoint(
-                step,
-                prompt,
-                update.text,
-                update.n_tokens,
-                is_empty=not update.text.strip(),
-                is_repeating=is_repeating(update.text),
+                step, prompt, text, n_tokens, is_empty=not text.strip(), is_repeating=is_repeating(text)
             )
             self.folder.append_answer(point)
             if point.is_empty or point.is_repeating:
                 broken.append("empty" if point.is_empty else "repeating itself")
-        self.answer_seconds = time.monotonic() - began
         if broken and step > 0:
             kinds = " or ".join(dict.fromkeys(broken))
-            self.on_notice(f"Step {step}: {len(broken)} of {len(rows)} sample answers came out {kinds}.")
+            self.on_notice(f"Step {step}: {len(broken)} of {len(self.prompts)} sample answers came out {kinds}.")
+
+    def _write_answers(self, prompts: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """Returns the present policy's greedy answer and its tokens for each prompt."""
+        if not prompts:
+            return {}
+        began = time.monotonic()
+        rows = [DecodeRow((Message("user", prompt),), ADAPTER, 0) for prompt in prompts]
+        with in_eval(self.loaded):
+            *_, final = decode(self.loaded, rows, temperature=0.0, top_p=1.0, max_new_tokens=ANSWER_TOKENS, seed=0)
+        self.answer_seconds = time.monotonic() - began
+        return {prompt: (row.text, row.n_tokens) for prompt, row in zip(prompts, final, strict=True)}
 
     def _guard_likelihood(self, point: MetricPoint) -> None:
         now, before = point.preferred_logp, point.preferred_logp_reference

@@ -12,13 +12,14 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 from bnf_lab.errors import LabError, TrainingDiverged, clipped
+from bnf_lab.late_imports import import_room, import_training
 from bnf_lab.machine import share_cores
 from bnf_lab.records import RunState, RunStatus
 from bnf_lab.runs import RunFolder, claim_run
@@ -76,17 +77,20 @@ class Report:
         self.set(notice=clipped(text))
 
 
-def run(folder: RunFolder) -> int:
-    """Trains the run in `folder`; returns the exit code: 0 if it finished or was stopped, 1 if it failed."""
+def run(folder: RunFolder, *, import_training: Callable[[str], ModuleType] = lambda _: import_room("training")) -> int:
+    """Trains the run in `folder`; returns the exit code: 0 if it finished or was stopped, 1 if it failed.
+
+    Args:
+        folder: The run.
+        import_training: Imports the room that trains, given the run's setting of quantization.
+    """
     report = Report(folder)
     signal.signal(signal.SIGTERM, report.on_signal)
     signal.signal(signal.SIGINT, report.on_signal)
     report.set(state=RunState.PREPARING, phase="starting", failure=None, started_at=time.time(), ended_at=None)
     try:
         # Imported here: torch takes seconds, and the page should say "preparing" at once.
-        from bnf_lab.training import train  # noqa: PLC0415
-
-        is_complete = train(folder, report)
+        is_complete = import_training(folder.read_config().quantization).train(folder, report)
     except StopRequested:
         is_complete = False
     except TrainingDiverged as error:
@@ -137,7 +141,7 @@ def main(arguments: Sequence[str]) -> int:
     except LabError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2
-    return run(folder)
+    return run(folder, import_training=import_training)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ chat
 decode sampling
 decode_layers
 trainer
+baseline
+score_cache
 probe
 scoring
 models
@@ -58,7 +60,7 @@ speeds
 runs
 processes checkpoints adapter_files
 lab_records chat_records
-files
+files tensor_cache
 records
 preferences config home late_imports
 errors

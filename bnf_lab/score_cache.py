@@ -1,0 +1,192 @@
+"""What a base model makes of texts, computed once: token ids, the reference's scores, its answers to fixed prompts.
+
+All of it depends on model, template and text alone, never on a run's settings; so a second run on the same judgements
+finds everything, whatever its learning rate, seed, method or length, and only unseen responses are scored. This room
+must not know runs or pages.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bnf_lab.batches import EncodedResponse, Encoder
+from bnf_lab.checkpoints import MANIFEST
+from bnf_lab.models import LoadedModel
+from bnf_lab.preferences import Judgement
+from bnf_lab.scoring import as_reference, in_eval, pack_batches, score_batch
+from bnf_lab.tensor_cache import TensorCache, hash_texts
+from bnf_lab.token_stats import TokenStats
+
+logger = logging.getLogger(__name__)
+
+# Raise a number when the code gives other values for the same model and text.
+TOKENS_VERSION, SCORES_VERSION, ANSWERS_VERSION = "1", "1", "1"
+N_STATS = 5  # as many as `TokenStats` has fields
+SAVED_AT_ONCE = 64  # responses after which a first reference pass is saved, so that a stop loses little
+SMALL_BYTES = 32 * 2**20  # files up to this size are hashed at every start
+MODEL_FILES = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors")
+
+
+class ScoreCache:
+    """The cached knowledge about one base model.
+
+    Args:
+        root: The cache's folder.
+        model_dir: Where the model was loaded from.
+        loaded: The model; with an adapter, its base is what is scored.
+        max_tokens: Longest sequence, as the encoder's.
+    """
+
+    def __init__(self, root: Path, model_dir: Path, loaded: LoadedModel, *, max_tokens: int) -> None:
+        texts, weights = hash_model(model_dir)
+        tokenizing = [texts, *_versions("transformers", "tokenizers")]
+        computing = [*tokenizing, weights, loaded.quantization, str(loaded.compute_dtype), *_describe(loaded)]
+        self._tokens = TensorCache(root, "tokens", [TOKENS_VERSION, str(max_tokens), *tokenizing])
+        self._scores = TensorCache(root, "scores", [SCORES_VERSION, *computing])
+        self._answers = TensorCache(root, "answers", [ANSWERS_VERSION, *computing])
+
+    def encode(self, encoder: Encoder, judgements: Sequence[Judgement]) -> Callable[[Judgement], EncodedResponse]:
+        """Returns a function like `encoder.encode` that knows the judgements encoded before; see `keep_encoded`."""
+        known = self._tokens.load(map(_text_key, judgements))
+
+        def encode(judgement: Judgement) -> EncodedResponse:
+            ids = known.get(_text_key(judgement))
+            return encoder.encode(judgement) if ids is None else _response(judgement, ids.tolist())
+
+        return encode
+
+    def keep_encoded(self, judgements: Iterable[Judgement], encoded: Iterable[EncodedResponse]) -> None:
+        """Keeps the token ids of those of the judgements that were encoded."""
+        by_id = {r.judgement_id: r for r in encoded}
+        keys = {_text_key(j): by_id[j.id] for j in judgements if j.id in by_id}
+        known = self._tokens.load(keys)
+        self._tokens.save({key: _ids(r) for key, r in keys.items() if key not in known})
+
+    def reference_stats(
+        self,
+        loaded: LoadedModel,
+        responses: Sequence[EncodedResponse],
+        *,
+        size: int,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> dict[str, TokenStats]:
+        """Scores responses under the frozen reference, those alone that no run has scored before.
+
+        Args:
+            loaded: The model.
+            responses: Each judgement at most once.
+            size: Responses in one forward pass.
+            on_progress: Called with (responses scored now, responses to score now).
+
+        Returns:
+            Judgement id -> `TokenStats` of its response tokens, (n,) float32 on the CPU.
+        """
+        keys = {r.judgement_id: hash_texts([r.prompt_ids, r.response_ids]) for r in responses}
+        lengths = {keys[r.judgement_id]: len(r.response_ids) for r in responses}
+        known = {k: v for k, v in self._scores.load(keys.values()).items() if _fits(v, lengths[k])}
+        missing = list({keys[r.judgement_id]: r for r in responses if keys[r.judgement_id] not in known}.values())
+        logger.info("reference: %d responses known, %d to score", len(responses) - len(missing), len(missing))
+        done = 0
+        for start in range(0, len(missing), SAVED_AT_ONCE):
+            fresh = {}
+            for batch_stats in _score(loaded, missing[start : start + SAVED_AT_ONCE], size):
+                fresh |= {keys[i]: torch.stack(list(vars(stats).values())) for i, stats in batch_stats.items()}
+                done += len(batch_stats)
+                if on_progress:
+                    on_progress(done, len(missing))
+            self._scores.save(fresh)
+            known |= fresh
+        return {i: TokenStats(*known[key].unbind()) for i, key in keys.items()}
+
+    def load_answer(self, prompt: str, max_tokens: int) -> tuple[str, int] | None:
+        """Returns the base model's greedy answer to a prompt and its tokens; None if it never gave one."""
+        key = hash_texts([prompt, max_tokens])
+        value = self._answers.load([key]).get(key)
+        if value is None:
+            return None
+        text, n_tokens = json.loads(bytes(value.tolist()))
+        return text, n_tokens
+
+    def save_answer(self, prompt: str, max_tokens: int, text: str, n_tokens: int) -> None:
+        content = json.dumps([text, n_tokens]).encode()
+        self._answers.save({hash_texts([prompt, max_tokens]): torch.frombuffer(bytearray(content), dtype=torch.uint8)})
+
+
+def _score(loaded: LoadedModel, responses: Sequence[EncodedResponse], size: int) -> Iterable[dict[str, TokenStats]]:
+    """Yields the reference's scores batch by batch."""
+    with in_eval(loaded), as_reference(loaded):
+        for batch in pack_batches(responses, size=size, device=loaded.device):
+            yield dict(zip(batch.ids, score_batch(loaded, batch).split(batch.lengths), strict=True))
+
+
+def _fits(value: Tensor, n_tokens: int) -> bool:
+    fits = value.dtype is torch.float32 and value.shape == (N_STATS, n_tokens)
+    if not fits:
+        logger.warning("cache: a value of %s %s is ignored", value.dtype, tuple(value.shape))
+    return fits
+
+
+def _text_key(judgement: Judgement) -> str:
+    return hash_texts([[(m.role, m.content) for m in judgement.prompt], judgement.response])
+
+
+def _ids(response: EncodedResponse) -> Tensor:
+    ids = (response.is_cut, len(response.prompt_ids), *response.prompt_ids, *response.response_ids)
+    return torch.tensor(ids, dtype=torch.int32)
+
+
+def _response(judgement: Judgement, ids: list[int]) -> EncodedResponse:
+    is_cut, n_prompt, *tokens = ids
+    return EncodedResponse(
+        judgement.id, tuple(tokens[:n_prompt]), tuple(tokens[n_prompt:]), judgement.is_preferred, judgement.weight,
+        judgement.prompt, bool(is_cut),
+    )  # fmt: skip
+
+
+def hash_model(folder: Path) -> tuple[str, str]:
+    """Returns the hashes of a model's small files (config, tokenizer, template) and of its weights.
+
+    Gigabytes are not read at every start: large files count by what the folder's manifest says of them where their
+    size is as it says, else by size and time of change.
+    """
+    sealed = _read_manifest(folder)
+    small, large = [], []
+    paths = {path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.name != MANIFEST}
+    for path in sorted(paths):
+        stat = path.stat()
+        entry = sealed.get(path.name)
+        if stat.st_size <= SMALL_BYTES:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        elif entry is not None and entry["bytes"] == stat.st_size:
+            digest = entry["sha256"]
+        else:
+            digest = f"{stat.st_size} bytes of {stat.st_mtime_ns}"
+        (large if path.suffix == ".safetensors" else small).append((path.name, digest))
+    return hash_texts(small), hash_texts(large)
+
+
+def _read_manifest(folder: Path) -> dict[str, dict]:
+    try:
+        return dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}  # a folder of the person's own has none
+
+
+def _versions(*names: str) -> list[str]:
+    return [f"{name} {importlib.metadata.version(name)}" for name in names]
+
+
+def _describe(loaded: LoadedModel) -> list[str]:
+    """Returns what of machine and libraries decides the last digits of a matrix product."""
+    device = loaded.device
+    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    quantizer = _versions("bitsandbytes") if loaded.quantization == "nf4" else []
+    return [device.type, kind, torch.__version__, torch.get_float32_matmul_precision(), *quantizer]
