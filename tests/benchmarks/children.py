@@ -6,6 +6,7 @@ Between orders it sleeps in a read, so an idle child takes no core from the one 
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import os
@@ -104,6 +105,20 @@ def read_peak_gib() -> float:
         return int(found["VmHWM"].split()[0]) / 2**20
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB
+
+
+def give_memory_back() -> bool:
+    """Hands memory that this process has freed back to the system; returns whether that is possible here.
+
+    glibc keeps freed blocks for the next step; several idle trainers together would hold more than the machine has.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    try:
+        return bool(ctypes.CDLL("libc.so.6").malloc_trim(0))
+    except (OSError, AttributeError):
+        return False
 
 
 def say(text: str) -> None:

@@ -21,7 +21,7 @@ from bnf_lab.losses import LOSSES, Loss, LossOutput, TokenScores
 from bnf_lab.models import add_lora, load_model, pick_device
 from bnf_lab.preferences import Judgement, group_units
 from bnf_lab.trainer import BNFTrainer
-from tests.benchmarks.children import Channel, read_peak_gib
+from tests.benchmarks.children import Channel, give_memory_back, read_peak_gib
 
 RANK, ALPHA, LEARNING_RATE, CLIP = 16, 32, 5e-4, 1.0
 CHECKED_STEPS = 2  # LoRA's A has a gradient from the second step on, when B is no longer zero
@@ -109,7 +109,11 @@ class Turns(TrainerCallback):
         self._wait()
 
     def _wait(self) -> None:
-        if self.channel.receive() is None:
+        order = self.channel.receive()
+        while order and "step" not in order:
+            self.channel.send(given_back=give_memory_back())
+            order = self.channel.receive()
+        if order is None:
             raise Finished
         self.began, self.excluded = _now(), 0.0
 

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from bnf_lab.batches import Encoder
+from bnf_lab.machine import read_device
 from bnf_lab.models import load_tokenizer, pick_compute_dtype, pick_device
 from tests.benchmarks.children import Child, say
 from tests.benchmarks.contenders import RANK
@@ -29,6 +30,7 @@ LABELS = {
 }  # fmt: skip
 OURS = ("bnf", "sft")
 ONLY_IF_NAMED = ("trl-sft",)
+SPARE_GIB = 4.0  # for the system, the parent and what else runs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,13 +68,14 @@ def run(args: argparse.Namespace) -> Report:
         other = "bfloat16" if dtype == "float32" else "float32"
         other_rate = rates.ask(dtype=other, rough=True)["flop_a_second"]
         say(f"matrix products in {other}: {other_rate / 1e9:.1f} GFLOP/s")
-        steps, speeds = take_turns(children, rates, dtype, args.rounds)
+        steps, speeds, is_tight = take_turns(children, rates, dtype, args.rounds)
     check_steps(steps, needs, args.pairs)
     conditions = {
         "device": device.type, "model": model.name, "dtype": dtype, "pairs": str(args.pairs),
         "data": (args.data or default_pairs()).name, "rounds": str(args.rounds), "max_tokens": str(args.max_tokens),
         "threads": str(torch.get_num_threads()),
         "trl": f"its defaults but bf16={dtype == 'bfloat16'}, so that all compute in one precision",
+        "between steps": "freed memory is given back" if is_tight else "freed memory is kept",
         "floor": "products with weight matrices only, a shared prompt once; no attention products",
     }
     return build_report(steps, speeds, needs, {dtype: None, other: other_rate}, conditions)
@@ -120,25 +123,31 @@ def start_contenders(
 
 def take_turns(
     children: Mapping[str, Child], rates: Child, dtype: str, rounds: int
-) -> tuple[dict[str, list[dict[str, Any]]], list[float]]:
+) -> tuple[dict[str, list[dict[str, Any]]], list[float], bool]:
     """Lets each contender take one step a round, in an order that rotates; the first round is not kept.
 
     Returns:
-        Each contender's records, and the rate of matrix products in each round.
+        Each contender's records, the rate of matrix products in each round, and whether the contenders together would
+        need more memory than there is, so that each gave back what it had freed after its step.
     """
     steps: dict[str, list[dict[str, Any]]] = {name: [] for name in children}
     speeds: list[float] = []
-    names = list(children)
+    names, peaks = list(children), {}
+    is_tight = True  # nobody knows yet what a step takes
     for number in range(rounds + 1):
         for name in names[number % len(names) :] + names[: number % len(names)]:
             record = children[name].ask(step=number)
+            peaks[name] = record["peak_gib"]
             say(f"round {number} {LABELS[name]}: {record['seconds']:.2f} s, {record['peak_gib']:.2f} GiB")
+            if is_tight:
+                children[name].ask(rest=True)
             if number:
                 steps[name].append(record)
+        is_tight = is_tight and sum(peaks.values()) + SPARE_GIB > read_device().total_gib
         if number:
             speeds.append(rates.ask(dtype=dtype)["flop_a_second"])
             say(f"round {number} matrix products: {speeds[-1] / 1e9:.1f} GFLOP/s")
-    return steps, speeds
+    return steps, speeds, is_tight
 
 
 def check_steps(steps: Mapping[str, Sequence[Mapping[str, Any]]], needs: Sequence[Need], n_pairs: int) -> None:
