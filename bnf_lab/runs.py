@@ -175,15 +175,28 @@ class RunFolder:
 
     def read_metrics(self) -> list[MetricPoint]:
         """Returns the points in order of step, a replayed step once (its last value)."""
-        points = {p.key: p for p in _records(self.path / "metrics.jsonl", MetricPoint)}
+        points, _ = self.index_metrics({}, 0)
         return sorted(points.values(), key=lambda p: (p.step, p.source))
+
+    def index_metrics(self, known: Mapping[Any, MetricPoint], end: int) -> tuple[dict[Any, MetricPoint], int]:
+        """Returns `known`, points by their key, with what the file holds beyond `end`; and its new end."""
+        path = self.path / "metrics.jsonl"
+        if not path.exists() or path.stat().st_size < end:
+            known, end = {}, 0
+        points = dict(known)
+        for line in _lines_from(path, end):
+            point = _record(json.loads(line), MetricPoint)
+            points[point.key] = point
+            end += len(line)
+        return points, end
 
     def append_metric(self, point: MetricPoint) -> None:
         values = {k: v for k, v in dataclasses.asdict(point).items() if v is not None}
         append_line(self.path / "metrics.jsonl", values)
 
     def read_answers(self) -> list[AnswerPoint]:
-        points = {(p.step, p.prompt): p for p in _records(self.path / "answers.jsonl", AnswerPoint)}
+        records = read_lines(self.path / "answers.jsonl")
+        points = {(p.step, p.prompt): p for p in (_record(values, AnswerPoint) for values in records)}
         return sorted(points.values(), key=lambda p: p.step)
 
     def append_answer(self, point: AnswerPoint) -> None:
@@ -253,10 +266,8 @@ def claim_run(folder: RunFolder) -> None:
         folder.write_process(own)
 
 
-def _records(path: Path, kind: type[Record]) -> Iterator[Record]:
-    names = {f.name for f in dataclasses.fields(kind)}
-    for values in read_lines(path):
-        yield kind(**{k: v for k, v in values.items() if k in names})
+def _record(values: dict[str, Any], kind: type[Record]) -> Record:
+    return kind(**{k: v for k, v in values.items() if k in kind.__dataclass_fields__})
 
 
 def _lines_from(path: Path, offset: int) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ refuses costs time, never a run. This room must not know what the tensors mean.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -51,12 +52,13 @@ class TensorCache:
                     here = wanted.intersection(shard.keys()) - found.keys()
                     found |= {key: shard.get_tensor(key) for key in here}
                 if here:
-                    os.utime(path)  # the oldest are thrown away first, and this one is in use
+                    with contextlib.suppress(OSError):
+                        os.utime(path)  # the oldest are thrown away first, and this one is in use
             except FileNotFoundError:
                 continue  # thrown away by another process just now
             except (OSError, SafetensorError) as error:
                 logger.warning("cache: %s is unreadable and thrown away (%s)", path.name, error)
-                path.unlink(missing_ok=True)
+                _remove(path)
         return found
 
     def save(self, values: Mapping[str, Tensor]) -> None:
@@ -75,7 +77,7 @@ class TensorCache:
             throw_away_oldest(self._root)
         except OSError as error:
             logger.warning("cache: nothing could be saved (%s)", error)
-            temporary.unlink(missing_ok=True)
+            _remove(temporary)
 
 
 def throw_away_oldest(root: Path, limit: int = CACHE_LIMIT_BYTES) -> None:
@@ -89,13 +91,18 @@ def throw_away_oldest(root: Path, limit: int = CACHE_LIMIT_BYTES) -> None:
         if path.suffix == ".safetensors":
             shards.append((stat.st_mtime_ns, stat.st_size, path))
         elif path.suffix == ".tmp" and time.time() - stat.st_mtime > STALE_SECONDS:
-            path.unlink(missing_ok=True)
+            _remove(path)
     total = sum(size for _, size, _ in shards)
     for _, size, path in sorted(shards):
         if total <= limit:
             return
-        path.unlink(missing_ok=True)
+        _remove(path)
         total -= size
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # gone already, or a disk that refuses
+        path.unlink()
 
 
 def hash_texts(parts: Sequence[object]) -> str:

@@ -1,13 +1,16 @@
 """The Watch tab on synthetic run folders: what is sent when, which buttons apply, and whose runs may be seen."""
 
 import json
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 
 import gradio as gr
 import pytest
 
+from bnf_lab import runs
 from bnf_lab.config import RunConfig
 from bnf_lab.preferences import Judgement, Message, Verdict, now
 from bnf_lab.records import (
@@ -21,12 +24,13 @@ from bnf_lab.records import (
     TokenSnapshot,
 )
 from bnf_lab.runs import RunFolder, TokenIndex
+from bnf_lab.ui import run_figures, watch_tab
 from bnf_lab.ui import train_texts as texts
-from bnf_lab.ui import watch_tab
 from bnf_lab.ui.answers import draw_answers
 from bnf_lab.ui.inspector import Look
+from bnf_lab.ui.live_plot import sent_figure
 from bnf_lab.ui.progress import compute_share, draw_status, draw_summary
-from bnf_lab.ui.run_figures import RunFigures, read_marks
+from bnf_lab.ui.run_figures import STEP_FIGURES, RunFigures, read_marks
 from bnf_lab.ui.watch_tab import Shown
 from tests.pages import build_page, idle_lab
 
@@ -174,6 +178,74 @@ def test_a_second_viewer_gets_the_same_drawing(lab, page, me):
     first, second = draw(page, me), draw(page, me)
     for plot in (*page.parts.figures.values(), page.parts.inspector.feedback):
         assert first[plot] is second[plot]
+
+
+def test_sixty_viewers_cause_one_drawing(lab, page, me, monkeypatch):
+    folder = make_run(lab, me, n_points=3)
+    drawn, sent = [], []
+    for name, make in STEP_FIGURES.items():
+        monkeypatch.setitem(STEP_FIGURES, name, lambda points, n=name, f=make: drawn.append(n) or f(points))
+    monkeypatch.setattr(run_figures, "sent_figure", lambda figure: sent.append(1) or sent_figure(figure))
+    start, barrier = draw(page, me)[page.parts.shown], threading.Barrier(60)
+    drawn.clear()
+    sent.clear()
+    record(folder, 3)
+
+    def look(_):
+        barrier.wait()
+        return page.do.tick(me, start, Look())
+
+    with ThreadPoolExecutor(60) as pool:
+        seen = list(pool.map(look, range(60)))
+    assert sorted(drawn) == sorted(STEP_FIGURES)
+    assert len(sent) == len(STEP_FIGURES) + 1  # and the feedback map
+    for plot in (*page.parts.figures.values(), page.parts.inspector.feedback):
+        assert len({id(news[plot]) for news in seen}) == 1
+
+
+def test_a_new_point_reads_only_the_new_lines(lab, me, monkeypatch):
+    folder, figures = make_run(lab, me, n_points=50), RunFigures()
+    figures.curves(folder, read_marks(folder))
+    read, honest = [], json.loads
+    monkeypatch.setattr(runs.json, "loads", lambda text: read.append(text) or honest(text))
+    record(folder, 50)
+    curves = figures.curves(folder, read_marks(folder))
+    assert len(read) == 1
+    assert (curves.first.step, curves.last.step) == (0, 50)
+    assert list(curves.points.values()) == folder.read_metrics()
+
+
+def test_a_replayed_step_and_a_rewritten_file_are_drawn_as_they_are(lab, me):
+    folder, figures = make_run(lab, me, n_points=3), RunFigures()
+    figures.curves(folder, read_marks(folder))
+    folder.append_metric(MetricPoint(1, 9.0, "probe", preferred_logp=-7.0))
+    assert [p.preferred_logp for p in figures.curves(folder, read_marks(folder)).points.values()] == [-1.0, -7.0, 1.0]
+    (folder.path / "metrics.jsonl").unlink()
+    record(folder, 0)
+    assert len(figures.curves(folder, read_marks(folder)).points) == 1
+
+
+def test_a_long_run_sends_few_points_and_none_of_them_moves(lab, me):
+    folder, figures = make_run(lab, me), RunFigures()
+    lines = [json.dumps({"step": step, "seconds": 0.0, "source": source, field: step / 7})
+             for step in range(3000) for source, field in (("probe", "preferred_logp"), ("train", "loss"))]
+    (folder.path / "metrics.jsonl").write_text("".join(f"{line}\n" for line in lines))
+
+    def steps():
+        sent = figures.curves(folder, read_marks(folder)).figures
+        lines = [t for figure in sent.values() for t in json.loads(figure)["data"]]
+        return {t["meta"]: t["x"] for t in lines if t["meta"] in ("preferred_logp", "loss")}
+
+    before = steps()
+    assert all(250 < len(x) <= 500 for x in before.values())
+    for step in range(3000, 3010):
+        folder.append_metric(MetricPoint(step, 0.0, "probe", preferred_logp=1.0))
+        folder.append_metric(MetricPoint(step, 0.0, "train", loss=1.0))
+        now = steps()
+        for name, x in now.items():
+            assert len(x) <= 500
+            assert x[-1] == step
+            assert x[:len(before[name]) - 1] == before[name][:-1]  # only the newest gives way
 
 
 def test_drawings_of_many_runs_do_not_pile_up(lab, me):

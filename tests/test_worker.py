@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from torch import Tensor
 
 from bnf_lab.checkpoints import list_checkpoints, verify_checkpoint
 from bnf_lab.config import RunConfig
@@ -77,6 +78,31 @@ def test_a_whole_run_leaves_everything_in_its_folder(tiny_model_path: Path, tmp_
     assert not list(folder.path.glob("tmp-*"))
     speeds = json.loads((tmp_path / "speeds.json").read_text(encoding="utf-8"))
     assert all(record["seconds_per_token"] > 0 for record in speeds.values())
+
+
+def references_by_text(folder: RunFolder) -> dict[tuple, Tensor]:
+    texts = {j.id: (j.prompt, j.response) for j in folder.read_judgements()}
+    return {texts[i]: logps for i, logps in load_file(folder.path / "reference.safetensors").items()}
+
+
+def test_a_second_run_on_the_same_data_finds_everything_scored(tiny_model_path: Path, tmp_path: Path) -> None:
+    first = make_run(tmp_path / "first", tiny_model_path, n_steps=40, checkpoint_steps=40, answer_steps=40)
+    second = make_run(
+        tmp_path / "second", tiny_model_path, n_steps=8, seed=3, learning_rate=1e-3, method="dpo", micro_batch_size=2
+    )
+    outputs = [finish(start_worker(folder, tmp_path)) for folder in (first, second)]
+    assert "0 responses known, 30 to score" in outputs[0]
+    assert "0 to score" in outputs[1]
+    for ours, theirs in zip(first.read_answers()[:1], second.read_answers()[:1], strict=True):
+        assert (ours.step, ours.prompt, ours.answer) == (theirs.step, theirs.prompt, theirs.answer)
+    saved, known = (references_by_text(folder) for folder in (first, second))
+    both = saved.keys() & known.keys()
+    assert both
+    assert all(saved[text].equal(known[text]) for text in both)
+    (header, snapshots), points = second.read_tokens(), second.read_metrics()
+    assert (snapshots[0].step, len(header.responses)) == (0, len(snapshots[0].logps))
+    assert list(snapshots[0].logps) == [r.reference_logps for r in header.responses]
+    assert (points[0].step, points[0].source, points[0].kl) == (0, "probe", 0.0)
 
 
 def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(tiny_model_path: Path, tmp_path: Path) -> None:

@@ -46,11 +46,16 @@ class Marks:
 
 @dataclass(frozen=True)
 class Curves:
-    """The figures over steps as they are sent, by name, and the probe's first and last point."""
+    """The figures over steps as they are sent, by name, and the probe's first and last point.
+
+    `points` and `end` say what they were drawn from, so that the next drawing reads only the lines that were added.
+    """
 
     figures: dict[str, str]
     first: MetricPoint | None
     last: MetricPoint | None
+    points: dict[tuple[str, int], MetricPoint]
+    end: int
 
 
 @dataclass(frozen=True)
@@ -99,11 +104,13 @@ class RunFigures:
     def curves(self, folder: RunFolder, marks: Marks) -> Curves:
         """Returns the figures over steps."""
 
-        def draw(_: Curves | None) -> Curves:
-            points = folder.read_metrics()
-            probe = [p for p in points if p.source == "probe"]
-            figures = {name: _sent(make(points), folder.run_id) for name, make in STEP_FIGURES.items()}
-            return Curves(figures, probe[0] if probe else None, probe[-1] if probe else None)
+        def draw(known: Curves | None) -> Curves:
+            points, end = folder.index_metrics(known.points if known else {}, known.end if known else 0)
+            ordered = sorted(points.values(), key=lambda p: p.step)
+            probe, train = ([p for p in ordered if p.source == source] for source in ("probe", "train"))
+            drawn = [*plots.thin(probe), *plots.thin(train)]  # once for all figures, which would each do the same
+            figures = {name: _sent(make(drawn), folder.run_id) for name, make in STEP_FIGURES.items()}
+            return Curves(figures, probe[0] if probe else None, probe[-1] if probe else None, points, end)
 
         return self._once((folder.path, "curves"), marks.metrics, draw)
 
