@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import importlib.util
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ SPARE_GIB = 4.0  # for the system, the parent and what else runs
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=5, help="measured steps of each contender (one more warms up)")
+    parser.add_argument("--minutes", type=float, default=60.0, help="begin no further round after this long")
     parser.add_argument("--pairs", type=int, default=4, help="pairs in a step")
     parser.add_argument("--dtype", choices=("auto", "bfloat16", "float32"), default="auto",
                         help="weights and matrix products of every contender; auto: what the lab picks here")
@@ -68,11 +70,13 @@ def run(args: argparse.Namespace) -> Report:
         other = "bfloat16" if dtype == "float32" else "float32"
         other_rate = rates.ask(dtype=other, rough=True)["flop_a_second"]
         say(f"matrix products in {other}: {other_rate / 1e9:.1f} GFLOP/s")
-        steps, speeds, is_tight = take_turns(children, rates, dtype, args.rounds)
+        limits = {"rounds": args.rounds, "minutes": args.minutes}
+        steps, speeds, is_tight = take_turns(children, rates, dtype, **limits)
+    needs = needs[: len(speeds)]
     check_steps(steps, needs, args.pairs)
     conditions = {
         "device": device.type, "model": model.name, "dtype": dtype, "pairs": str(args.pairs),
-        "data": (args.data or default_pairs()).name, "rounds": str(args.rounds), "max_tokens": str(args.max_tokens),
+        "data": (args.data or default_pairs()).name, "rounds": str(len(speeds)), "max_tokens": str(args.max_tokens),
         "threads": str(torch.get_num_threads()),
         "trl": f"its defaults but bf16={dtype == 'bfloat16'}, so that all compute in one precision",
         "between steps": "freed memory is given back" if is_tight else "freed memory is kept",
@@ -122,7 +126,7 @@ def start_contenders(
 
 
 def take_turns(
-    children: Mapping[str, Child], rates: Child, dtype: str, rounds: int
+    children: Mapping[str, Child], rates: Child, dtype: str, *, rounds: int, minutes: float
 ) -> tuple[dict[str, list[dict[str, Any]]], list[float], bool]:
     """Lets each contender take one step a round, in an order that rotates; the first round is not kept.
 
@@ -134,7 +138,11 @@ def take_turns(
     speeds: list[float] = []
     names, peaks = list(children), {}
     is_tight = True  # nobody knows yet what a step takes
+    end = time.monotonic() + 60 * minutes
     for number in range(rounds + 1):
+        if speeds and time.monotonic() > end:
+            say(f"{minutes:g} minutes are over after {len(speeds)} rounds")
+            break
         for name in names[number % len(names) :] + names[: number % len(names)]:
             record = children[name].ask(step=number)
             peaks[name] = record["peak_gib"]
