@@ -6,6 +6,7 @@ It writes records to the run folder through the callbacks it is given. It must n
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -27,6 +28,8 @@ from bnf_lab.records import AnswerPoint, BestCheckpoint, MetricPoint
 from bnf_lab.runs import RunFolder
 from bnf_lab.score_cache import ScoreCache
 from bnf_lab.scoring import in_eval
+
+logger = logging.getLogger(__name__)
 
 ANSWER_TOKENS = 64
 LARGEST_FALL = 1.0  # nats/token below the reference at which the guard speaks
@@ -107,6 +110,8 @@ class Watch(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self.step_started = time.monotonic()
+        if self.n_steps_seen == 0:
+            logger.info("the first step begins")
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
