@@ -13,16 +13,18 @@ import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from transformers import PreTrainedTokenizerBase
 
-from bnf_lab.config import RunConfig
+from bnf_lab.config import RunConfig, pick_micro_batch_size
 from bnf_lab.errors import RunRefused
 from bnf_lab.losses import Loss
 from bnf_lab.preferences import Judgement, Message, group_units
 
 PROBE_LIMIT = 32
 MIN_PROMPTS_TO_HOLD_OUT = 5
+MEASURED_UNITS = 64  # units whose mean length stands for all
 _MARK = "\u2603"  # stands for a response while the template's end-of-turn text is looked for
 
 Unit = tuple[Judgement, ...]
@@ -160,7 +162,13 @@ def _fill_probe(groups: list[list[Unit]], wanted: int) -> tuple[list[Unit], int]
 
 
 def plan_steps(
-    units: Sequence[Unit], config: RunConfig, loss: Loss, encode: Callable[[Judgement], EncodedResponse]
+    units: Sequence[Unit],
+    config: RunConfig,
+    loss: Loss,
+    encode: Callable[[Judgement], EncodedResponse],
+    *,
+    has_gpu: bool = False,
+    n_processes: int = 1,
 ) -> list[MicroBatch]:
     """Lays out every micro-batch of a run, in order.
 
@@ -168,14 +176,24 @@ def plan_steps(
     responses, the same for every loss, and is cut into equally many micro-batches in the order of `order_for_packing`;
     only pairwise losses keep a pair in one micro-batch whatever its size.
 
+    Args:
+        units: What to train on.
+        config: The run's settings.
+        loss: The run's loss.
+        encode: From a judgement to its tokens.
+        has_gpu: Decides the size of a micro-batch where the settings leave it open.
+        n_processes: How many processes share each step; its micro-batches are a multiple of them.
+
     Raises:
-        RunRefused: If there is nothing to train on, or a pairwise loss finds no pair.
+        RunRefused: If there is nothing to train on, a pairwise loss finds no pair, or a step is too small for the
+            processes.
     """
     usable = _usable_units(units, loss)
-    size = 2 if loss.needs_pairs else 1
-    n_micro = math.ceil(math.ceil(config.responses_per_step / size) / max(1, config.micro_batch_size // size))
     order = random.Random(config.seed)  # noqa: S311 - an order, not a secret
     cached = functools.cache(encode)
+    looked_at = [cached(judgement).n_tokens for unit in usable[:MEASURED_UNITS] for judgement in unit]
+    micro_size = pick_micro_batch_size(config, mean_tokens=fmean(looked_at), has_gpu=has_gpu)
+    n_micro = _count_micro_batches(config, loss, micro_size, n_processes)
     plan: list[MicroBatch] = []
     queue: list[Unit] = []
     for _ in range(config.n_steps):
@@ -188,6 +206,19 @@ def plan_steps(
         bounds = [round(i * len(rows) / n_micro) for i in range(n_micro + 1)]
         plan.extend(_micro_batch(rows[a:b], len(rows)) for a, b in itertools.pairwise(bounds))
     return plan
+
+
+def _count_micro_batches(config: RunConfig, loss: Loss, micro_size: int, n_processes: int) -> int:
+    """Returns the micro-batches of one step, equally many for every process and none of them empty."""
+    size = 2 if loss.needs_pairs else 1
+    n_atoms = math.ceil(config.responses_per_step / size)
+    if n_atoms < n_processes:
+        raise RunRefused(
+            f"A step of {config.responses_per_step} responses is too small for {n_processes} processes. Raise"
+            f" 'Responses per step' to at least {n_processes * size}, or start fewer processes."
+        )
+    wanted = math.ceil(n_atoms / max(1, micro_size // size))
+    return min(math.ceil(wanted / n_processes), n_atoms // n_processes) * n_processes
 
 
 def order_for_packing(responses: Iterable[EncodedResponse]) -> list[EncodedResponse]:

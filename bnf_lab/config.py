@@ -16,7 +16,9 @@ from bnf_lab.errors import ConfigError, shown
 
 EMBEDDED_MODEL = "embedded"
 EMBEDDED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
-CPU_PROBE_SHARE, GPU_PROBE_SHARE = 0.2, 0.05  # where `probe_share` is left to the lab
+# where `probe_share` and `micro_batch_size` are left to the lab
+CPU_PROBE_SHARE, GPU_PROBE_SHARE = 0.2, 0.05
+CPU_TOKENS_AT_ONCE, GPU_TOKENS_AT_ONCE = 512, 2048  # a processor gains nothing from more, and a GPU little
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,9 @@ class RunConfig:
         0.1, "DPO beta", "How strongly DPO holds the policy to the reference.", "advanced",
         minimum=1e-3, maximum=10.0, methods=("dpo",))
     micro_batch_size: int = setting(
-        8, "Responses at once", "Responses in one forward pass; fewer need less memory and give the same result.",
-        "advanced", unit="responses", minimum=1, maximum=256, step=1)
+        0, "Responses at once",
+        "Responses in one forward pass; fewer need less memory and give the same result. 0 takes as many as hold about"
+        " 512 tokens on a CPU, 2048 on a GPU.", "advanced", unit="responses", minimum=0, maximum=256, step=1)
     max_tokens: int = setting(
         512, "Longest sequence", "Prompt and response are cut to this many tokens together.", "advanced",
         unit="tokens", minimum=16, maximum=32_768, step=1)
@@ -168,6 +171,16 @@ def pick_probe_share(config: RunConfig, *, has_gpu: bool) -> float:
     (0.05, 0.5)
     """
     return config.probe_share or (GPU_PROBE_SHARE if has_gpu else CPU_PROBE_SHARE)
+
+
+def pick_micro_batch_size(config: RunConfig, *, mean_tokens: float, has_gpu: bool) -> int:
+    """Returns the run's `micro_batch_size`, or where that is 0 as many responses as suit the device at their length.
+
+    >>> pick_micro_batch_size(RunConfig(), mean_tokens=228.0, has_gpu=False)
+    2
+    """
+    tokens = GPU_TOKENS_AT_ONCE if has_gpu else CPU_TOKENS_AT_ONCE
+    return config.micro_batch_size or max(1, int(tokens / max(1.0, mean_tokens)))
 
 
 def parse_field(name: str, text: str) -> Any:

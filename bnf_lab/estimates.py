@@ -15,9 +15,8 @@ from bnf_lab.config import RunConfig, pick_probe_share
 from bnf_lab.speeds import SpeedRecord
 
 GIB = 2**30
-PROCESS_GIB = 0.9  # Python with torch and transformers, before any model
-CHUNK_TOKENS = 1024  # as in scoring.CHUNK_TOKENS
-CHUNK_COPIES = 4  # logits, probabilities, their product and the gradient
+PROCESS_GIB = 0.6  # Python with torch and transformers, before any model
+LOGITS_GIB = 0.2  # a chunk of float32 logits, its probabilities and what follows from them; see token_stats
 SCORING_SHARE = 0.35  # a forward pass alone, of the time of a training step on the same tokens
 
 
@@ -28,7 +27,6 @@ class ModelShape:
     hidden: int
     intermediate: int
     layers: int
-    vocabulary: int
     weight_bytes: int
 
 
@@ -41,26 +39,28 @@ def read_shape(folder: Path) -> ModelShape:
         hidden,
         int(values.get("intermediate_size") or 4 * hidden),
         int(values.get("num_hidden_layers") or values.get("n_layer") or 24),
-        int(values.get("vocab_size") or 50_000),
         sum(path.stat().st_size for path in folder.glob("*.safetensors")),
     )
 
 
-def estimate_memory_gib(shape: ModelShape, config: RunConfig, *, micro_tokens: int, is_nf4: bool) -> float:
+def estimate_memory_gib(
+    shape: ModelShape, config: RunConfig, *, micro_tokens: int, is_nf4: bool, is_float32: bool
+) -> float:
     """Returns the estimated peak memory of training, GiB.
 
     Args:
         shape: The base model's sizes.
         config: The run's settings.
-        micro_tokens: Tokens of the largest micro-batch, padding included.
+        micro_tokens: Tokens of the largest micro-batch.
         is_nf4: Whether the base weights are quantised to four bits.
+        is_float32: Whether the model computes in float32 rather than bfloat16, in which its files are.
     """
-    weights = shape.weight_bytes * (0.35 if is_nf4 else 1.0)
+    width = 4 if is_float32 else 2
+    weights = shape.weight_bytes * (0.35 if is_nf4 else width / 2)
     widths = 2 * shape.hidden * 4 + (shape.hidden + shape.intermediate) * 3  # inputs plus outputs of the seven layers
     adapter = config.lora_rank * widths * shape.layers * 4 * 4  # float32: weight, gradient and two moments
-    activations = micro_tokens * shape.layers * 2 * (14 * shape.hidden + 7 * shape.intermediate)
-    logits = CHUNK_TOKENS * shape.vocabulary * 4 * CHUNK_COPIES
-    return PROCESS_GIB + (weights + adapter + activations + logits) / GIB
+    activations = micro_tokens * shape.layers * width * (14 * shape.hidden + 7 * shape.intermediate)
+    return PROCESS_GIB + LOGITS_GIB + (weights + adapter + activations) / GIB
 
 
 def estimate_seconds(

@@ -40,7 +40,7 @@ def measure(folder: RunFolder) -> dict[str, float]:
     config = replace(folder.read_config(), n_steps=N_STEPS)
     prepared = prepare(folder, config, _Quiet())
     responses = planned_responses(prepared.plan)
-    stats = prepared.cache.reference_stats(prepared.loaded, responses, size=config.micro_batch_size)
+    stats = prepared.cache.reference_stats(prepared.loaded, responses)
     references = {judgement_id: values.logps for judgement_id, values in stats.items()}
     trainer = BNFTrainer(
         prepared.loaded, config=config, plan=prepared.plan, references=references, output_dir=folder.path

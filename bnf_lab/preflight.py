@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from bnf_lab.batches import EncodedResponse, Encoder, Split, Unit, plan_steps, split_units
 from bnf_lab.config import RunConfig
 from bnf_lab.errors import RunRefused
 from bnf_lab.estimates import estimate_memory_gib, estimate_seconds, read_shape
 from bnf_lab.lab_records import DeviceInfo, Preflight
 from bnf_lab.losses import LOSSES
-from bnf_lab.models import load_tokenizer
+from bnf_lab.models import load_tokenizer, pick_compute_dtype
 from bnf_lab.preferences import Judgement, group_units
 from bnf_lab.speeds import read_speed
 
@@ -99,11 +101,15 @@ class Counter:
         self, split: Split, config: RunConfig, device: DeviceInfo, model: Path, probe_tokens: int
     ) -> dict:
         plan = plan_steps(
-            split.train, config, LOSSES[config.method], lambda j: self.encode(model, config.max_tokens, j)
-        )
-        widest = max(len(m.responses) * max(r.n_tokens for r in m.responses) for m in plan)
+            split.train, config, LOSSES[config.method], lambda j: self.encode(model, config.max_tokens, j),
+            has_gpu=device.has_gpu,
+        )  # fmt: skip
+        widest = max(sum(r.n_tokens for r in m.responses) for m in plan)
+        is_float32 = pick_compute_dtype(torch.device("cuda" if device.has_gpu else "cpu")) is torch.float32
         is_nf4 = config.quantization == "nf4" or (config.quantization == "auto" and device.has_gpu)
-        memory = estimate_memory_gib(read_shape(model), config, micro_tokens=widest, is_nf4=is_nf4)
+        memory = estimate_memory_gib(
+            read_shape(model), config, micro_tokens=widest, is_nf4=is_nf4, is_float32=is_float32
+        )
         speed = read_speed(self._home, model=config.model, quantization="nf4" if is_nf4 else "none")
         if speed is None:
             return {"memory_gib": memory, "seconds": None}

@@ -75,7 +75,7 @@ class ScoreCache:
         loaded: LoadedModel,
         responses: Sequence[EncodedResponse],
         *,
-        size: int,
+        size: int = 8,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> dict[str, TokenStats]:
         """Scores responses under the frozen reference, those alone that no run has scored before.

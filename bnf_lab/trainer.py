@@ -77,8 +77,9 @@ class BNFTrainer(Trainer):
         """
         encoder = Encoder(loaded.tokenizer, max_tokens=config.max_tokens)
         split = split_units(judgements, n_probe=config.n_probe, seed=config.seed)
-        plan = plan_steps(split.train, config, LOSSES[config.method], encoder.encode)
-        references = compute_reference_logps(loaded, planned_responses(plan), size=config.micro_batch_size)
+        has_gpu = loaded.device.type != "cpu"
+        plan = plan_steps(split.train, config, LOSSES[config.method], encoder.encode, has_gpu=has_gpu)
+        references = compute_reference_logps(loaded, planned_responses(plan))
         return cls(loaded, config=config, plan=plan, references=references, output_dir=output_dir)
 
     def compute_loss(

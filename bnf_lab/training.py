@@ -120,7 +120,8 @@ def prepare(folder: RunFolder, config: RunConfig, report: Reporter) -> Prepared:
     judgements = folder.read_judgements()
     split = split_units(judgements, n_probe=config.n_probe, seed=config.seed)
     encode = cache.encode(Encoder(base.tokenizer, max_tokens=config.max_tokens), judgements)
-    plan = plan_steps(split.train, config, LOSSES[config.method], encode)
+    has_gpu = base.device.type != "cpu"
+    plan = plan_steps(split.train, config, LOSSES[config.method], encode, has_gpu=has_gpu)
     probe = [encode(judgement) for unit in split.probe for judgement in unit]
     cache.keep_encoded(judgements, [*planned_responses(plan), *probe])
     loaded = add_lora(
@@ -147,7 +148,7 @@ def _score_base(
     wanted = {r.judgement_id: r for r in (*(responses if not saved else ()), *probe)}
     report.set(phase="reference pass", phase_done=0, phase_total=0)
     stats = prepared.cache.reference_stats(
-        prepared.loaded, list(wanted.values()), size=config.micro_batch_size, on_progress=report.on_phase_progress
+        prepared.loaded, list(wanted.values()), on_progress=report.on_phase_progress
     )
     if not saved:
         saved = {r.judgement_id: stats[r.judgement_id].logps.clone() for r in responses}
@@ -163,7 +164,7 @@ def _score_base(
 def _plan_probe(prepared: Prepared, baseline: Baseline | None, config: RunConfig) -> ProbePlan:
     def build() -> Probe:
         is_held_out = prepared.split.is_held_out
-        return Probe(prepared.loaded, prepared.probe, size=config.micro_batch_size, is_held_out=is_held_out)
+        return Probe(prepared.loaded, prepared.probe, is_held_out=is_held_out)
 
     probe_tokens = sum(r.n_tokens for r in prepared.probe)
     return ProbePlan(build, baseline, probe_tokens / _step_tokens(prepared, config))

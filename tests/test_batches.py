@@ -8,7 +8,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from bnf_lab.batches import Encoder, order_for_packing, plan_steps, split_units
-from bnf_lab.config import RunConfig
+from bnf_lab.config import CPU_TOKENS_AT_ONCE, GPU_TOKENS_AT_ONCE, RunConfig
 from bnf_lab.errors import RunRefused
 from bnf_lab.losses import LOSSES
 from bnf_lab.preferences import Judgement, Message, Source, Verdict, build_pair
@@ -127,6 +127,39 @@ def test_every_step_has_equally_many_non_empty_micro_batches(
     assert all(micro_batch.responses for micro_batch in plan)
     limit = max(micro, 2) + 1  # a step may overshoot by one response
     assert all(len(micro_batch.responses) <= limit for micro_batch in plan)
+
+
+def test_left_to_the_lab_a_micro_batch_holds_as_many_tokens_as_suit_the_device(encoder: Encoder) -> None:
+    units = split_units(make_pairs(20), n_probe=4, seed=0).train
+    config = RunConfig(n_steps=2, responses_per_step=40)
+    sizes = []
+    for has_gpu in (False, True):
+        plan = plan_steps(units, config, LOSSES["bnf"], encoder.encode, has_gpu=has_gpu)
+        sizes.append(max(sum(r.n_tokens for r in m.responses) for m in plan))
+        assert sum(len(m.responses) for m in plan) == 80
+    assert sizes[0] <= 2 * CPU_TOKENS_AT_ONCE
+    assert sizes[0] < sizes[1] <= 2 * GPU_TOKENS_AT_ONCE
+
+
+@pytest.mark.parametrize(("per_step", "micro", "n_processes"), [(8, 8, 2), (8, 1, 3), (6, 2, 2), (7, 3, 3), (3, 1, 3)])
+def test_processes_share_each_step_evenly(encoder: Encoder, per_step: int, micro: int, n_processes: int) -> None:
+    units = split_units(make_pairs(12), n_probe=2, seed=0).train
+    config = RunConfig(n_steps=4, responses_per_step=per_step, micro_batch_size=micro)
+    alone = plan_steps(units, config, LOSSES["bnf"], encoder.encode)
+    plan = plan_steps(units, config, LOSSES["bnf"], encoder.encode, n_processes=n_processes)
+    n_micro, n_alone = len(plan) // 4, len(alone) // 4
+    assert n_micro % n_processes == 0
+    assert all(m.responses for m in plan)
+    for step in range(4):  # the same responses in every step, however many share it
+        found = [r.judgement_id for m in plan[step * n_micro : (step + 1) * n_micro] for r in m.responses]
+        expected = [r.judgement_id for m in alone[step * n_alone : (step + 1) * n_alone] for r in m.responses]
+        assert found == expected
+
+
+def test_more_processes_than_responses_are_refused(encoder: Encoder) -> None:
+    units = split_units(make_pairs(12), n_probe=2, seed=0).train
+    with pytest.raises(RunRefused, match=r"4 responses is too small for 3 processes.*at least 6"):
+        plan_steps(units, RunConfig(responses_per_step=4), LOSSES["dpo"], encoder.encode, n_processes=3)
 
 
 def test_pairwise_losses_refuse_unpaired_data_with_the_count(encoder: Encoder) -> None:
