@@ -19,26 +19,15 @@ from bnf_lab.runs import RunFolder
 from bnf_lab.speeds import SpeedRecord, read_peak_gib, write_speed
 from bnf_lab.trainer import BNFTrainer, planned_responses
 from bnf_lab.training import prepare
+from bnf_lab.worker import Silence
 
 N_STEPS = 3  # the first only warms up
-
-
-class _Quiet:
-    """A reporter for nobody."""
-
-    durations: list[float]
-
-    def set(self, **changes: object) -> None:
-        """Tells nobody."""
-
-    def on_phase_progress(self, done: int, total: int) -> None:
-        """Tells nobody."""
 
 
 def measure(folder: RunFolder) -> dict[str, float]:
     """Returns seconds per step, seconds per token and the peak memory, and remembers the speed."""
     config = replace(folder.read_config(), n_steps=N_STEPS)
-    prepared = prepare(folder, config, _Quiet())
+    prepared = prepare(folder, config, Silence())
     responses = planned_responses(prepared.plan)
     stats = prepared.cache.reference_stats(prepared.loaded, responses)
     references = {judgement_id: values.logps for judgement_id, values in stats.items()}

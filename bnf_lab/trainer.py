@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
+from bnf_lab import ranks
 from bnf_lab.batches import Encoder, MicroBatch, plan_steps, split_units
 from bnf_lab.checkpoints import seal_checkpoint
 from bnf_lab.config import RunConfig
@@ -60,7 +61,9 @@ class BNFTrainer(Trainer):
         self._sums: dict[str, list[float]] = {}
         super().__init__(
             model=loaded.model,
-            args=training_arguments(config, output_dir, n_micro=len(plan) // config.n_steps, device=loaded.device),
+            args=training_arguments(
+                config, output_dir, n_micro=len(plan) // config.n_steps // ranks.n_processes(), device=loaded.device
+            ),
             train_dataset=plan,
             data_collator=_only,
             callbacks=list(callbacks),
@@ -77,8 +80,10 @@ class BNFTrainer(Trainer):
         """
         encoder = Encoder(loaded.tokenizer, max_tokens=config.max_tokens)
         split = split_units(judgements, n_probe=config.n_probe, seed=config.seed)
-        has_gpu = loaded.device.type != "cpu"
-        plan = plan_steps(split.train, config, LOSSES[config.method], encoder.encode, has_gpu=has_gpu)
+        plan = plan_steps(
+            split.train, config, LOSSES[config.method], encoder.encode,
+            has_gpu=loaded.device.type != "cpu", n_processes=ranks.n_processes(),
+        )  # fmt: skip
         references = compute_reference_logps(loaded, planned_responses(plan))
         return cls(loaded, config=config, plan=plan, references=references, output_dir=output_dir)
 
@@ -92,12 +97,26 @@ class BNFTrainer(Trainer):
         output = self.loss.compute(self._token_scores(batch, stats), **self.loss_settings)
         self._note(batch, stats, output)
         loss = output.losses.sum() / micro_batch.n_units_in_step
-        if not torch.isfinite(loss):
-            raise TrainingDiverged(
-                f"The loss became {loss.item()} at step {self.state.global_step + 1}; training stopped before it could"
-                " spoil the adapter. Lower the learning rate, or use BNF."
-            )
+        # of several processes all must stop, which they do when they see the sum of their gradients
+        if ranks.n_processes() == 1 and not torch.isfinite(loss):
+            raise self._diverged(f"The loss became {loss.item()} at")
         return (loss, output) if return_outputs else loss
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Adds a micro-batch to the gradient; at the end of a step, refuses one that would spoil the adapter."""
+        loss = super().training_step(*args, **kwargs)
+        if self.accelerator.sync_gradients:
+            ranks.sum_gradients(self.loaded.model.parameters())
+            gradients = [p.grad for p in self.loaded.model.parameters() if p.grad is not None]
+            if not all(torch.isfinite(gradient).all() for gradient in gradients):
+                raise self._diverged("A gradient is not finite at")
+        return loss
+
+    def _diverged(self, what: str) -> TrainingDiverged:
+        return TrainingDiverged(
+            f"{what} step {self.state.global_step + 1}; training stopped before it could spoil the adapter. Lower the"
+            " learning rate, or use BNF."
+        )
 
     def _token_scores(self, batch: Batch, stats: TokenStats) -> TokenScores:
         references = stack_rows((self.references[i] for i in batch.ids), batch.response_mask.shape[1])
@@ -124,8 +143,10 @@ class BNFTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Hands the step's numbers on as a record besides what the Trainer keeps."""
+        if "loss" in logs:
+            logs["loss"] *= ranks.n_processes()  # the Trainer logs the mean of the processes' shares
+            means = _means(ranks.gather(self._sums))
         if self.on_metric and "loss" in logs:
-            means = {name: sum(values) / len(values) for name, values in self._sums.items()}
             numbers = {k: float(logs[k]) for k in ("loss", "grad_norm", "learning_rate") if k in logs}
             self.on_metric(MetricPoint(step=self.state.global_step, seconds=0.0, source="train", **numbers, **means))
         self._sums = {}
@@ -142,8 +163,17 @@ class BNFTrainer(Trainer):
         """Lets the Trainer write to a staging folder and seals it, so that a crash never leaves half a checkpoint."""
         name = f"checkpoint-{self.state.global_step}"
         super()._save_checkpoint(model, trial)
-        seal_checkpoint(self._staging / name, Path(self.args.output_dir) / name)
-        self._staging.rmdir()
+        ranks.wait_for_all()  # each process writes the state of its own random numbers
+        if ranks.own_rank() == 0:
+            seal_checkpoint(self._staging / name, Path(self.args.output_dir) / name)
+            self._staging.rmdir()
+        ranks.wait_for_all()
+
+
+def _means(parts: Sequence[Mapping[str, list[float]]]) -> dict[str, float]:
+    """Returns the mean of each name's values over all processes."""
+    names = {name: [value for part in parts for value in part.get(name, ())] for part in parts for name in part}
+    return {name: sum(values) / len(values) for name, values in names.items()}
 
 
 def _only(items: Sequence[MicroBatch]) -> dict[str, MicroBatch]:

@@ -16,6 +16,7 @@ from typing import Protocol
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from bnf_lab import ranks
 from bnf_lab.baseline import Baseline, build_baseline
 from bnf_lab.batches import EncodedResponse, Encoder, MicroBatch, Split, plan_steps, split_units
 from bnf_lab.cards import write_model_card
@@ -25,14 +26,15 @@ from bnf_lab.errors import TrainingDiverged
 from bnf_lab.fetch import FetchProgress, fetch_model
 from bnf_lab.home import cache_dir, data_home, models_dir
 from bnf_lab.losses import LOSSES
-from bnf_lab.models import LoadedModel, add_lora, load_model
+from bnf_lab.models import LoadedModel, add_lora, load_model, pick_device
 from bnf_lab.probe import Probe
 from bnf_lab.records import RunState
 from bnf_lab.runs import RunFolder
 from bnf_lab.score_cache import ScoreCache
 from bnf_lab.speeds import SpeedRecord, read_peak_gib, write_speed
+from bnf_lab.token_stats import TokenStats
 from bnf_lab.trainer import BNFTrainer, planned_responses
-from bnf_lab.watch import ProbePlan, Watch
+from bnf_lab.watch import Follower, ProbePlan, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +75,9 @@ def train(folder: RunFolder, report: Reporter) -> bool:
     """
     began = time.monotonic()
     config = folder.read_config()
-    remove_stale(folder.path)
+    ranks.join(use_cpu=pick_device().type == "cpu")
+    if is_first := ranks.own_rank() == 0:
+        remove_stale(folder.path)
     prepared = prepare(folder, config, report)
     start_seconds = time.monotonic() - began
     loaded = prepared.loaded
@@ -86,15 +90,17 @@ def train(folder: RunFolder, report: Reporter) -> bool:
     )
     trainer = BNFTrainer(
         loaded, config=config, plan=prepared.plan, references=references, output_dir=folder.path,
-        on_metric=watch.on_metric, callbacks=[watch],
+        on_metric=watch.on_metric if is_first else None, callbacks=[watch if is_first else Follower()],
     )
     report.set(state=RunState.TRAINING, phase="training")
     try:
         trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     except TrainingDiverged:
-        save_adapter(folder, loaded, config)
+        if is_first:
+            save_adapter(folder, loaded, config)
         raise
-    save_adapter(folder, loaded, config)
+    if is_first:
+        save_adapter(folder, loaded, config)
     if report.durations:
         step_seconds = statistics.median(report.durations)
         _remember_speed(
@@ -120,8 +126,10 @@ def prepare(folder: RunFolder, config: RunConfig, report: Reporter) -> Prepared:
     judgements = folder.read_judgements()
     split = split_units(judgements, n_probe=config.n_probe, seed=config.seed)
     encode = cache.encode(Encoder(base.tokenizer, max_tokens=config.max_tokens), judgements)
-    has_gpu = base.device.type != "cpu"
-    plan = plan_steps(split.train, config, LOSSES[config.method], encode, has_gpu=has_gpu)
+    plan = plan_steps(
+        split.train, config, LOSSES[config.method], encode,
+        has_gpu=base.device.type != "cpu", n_processes=ranks.n_processes(),
+    )  # fmt: skip
     probe = [encode(judgement) for unit in split.probe for judgement in unit]
     cache.keep_encoded(judgements, [*planned_responses(plan), *probe])
     loaded = add_lora(
@@ -147,11 +155,10 @@ def _score_base(
     probe = prepared.probe if is_new else []
     wanted = {r.judgement_id: r for r in (*(responses if not saved else ()), *probe)}
     report.set(phase="reference pass", phase_done=0, phase_total=0)
-    stats = prepared.cache.reference_stats(
-        prepared.loaded, list(wanted.values()), on_progress=report.on_phase_progress
-    )
+    stats = _share_scoring(prepared, list(wanted.values()), report)
     if not saved:
         saved = {r.judgement_id: stats[r.judgement_id].logps.clone() for r in responses}
+    if ranks.own_rank() == 0:
         temporary = path.with_name(f".{path.name}.tmp")
         save_file(saved, temporary)
         temporary.replace(path)
@@ -159,6 +166,18 @@ def _score_base(
         return saved, None
     tokenizer, is_held_out = prepared.loaded.tokenizer, prepared.split.is_held_out
     return saved, build_baseline(probe, stats, tokenizer, is_held_out=is_held_out)
+
+
+def _share_scoring(
+    prepared: Prepared, responses: list[EncodedResponse], report: Reporter
+) -> dict[str, TokenStats]:
+    """Scores the responses under the reference, each process its share; the others' it then finds in the cache."""
+    own, cache = responses[ranks.own_rank() :: ranks.n_processes()], prepared.cache
+    stats = cache.reference_stats(prepared.loaded, own, on_progress=report.on_phase_progress)
+    if ranks.n_processes() == 1:
+        return stats
+    ranks.wait_for_all()
+    return cache.reference_stats(prepared.loaded, responses)
 
 
 def _plan_probe(prepared: Prepared, baseline: Baseline | None, config: RunConfig) -> ProbePlan:

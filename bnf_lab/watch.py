@@ -13,14 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from bnf_lab import ranks
 from bnf_lab.baseline import Baseline
 from bnf_lab.checkpoints import list_checkpoints
 from bnf_lab.config import RunConfig, pick_probe_share
 from bnf_lab.decode import DecodeRow, decode
-from bnf_lab.errors import TrainingDiverged
 from bnf_lab.models import LoadedModel
 from bnf_lab.preferences import Message
 from bnf_lab.probe import Probe, ResponseScore, build_snapshot, summarise
@@ -113,18 +112,6 @@ class Watch(TrainerCallback):
         if self.n_steps_seen == 0:
             logger.info("the first step begins")
 
-    def on_pre_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Refuses a gradient that would spoil the adapter."""
-        gradients = [p.grad for p in self.loaded.model.parameters() if p.grad is not None]
-        if not all(torch.isfinite(gradient).all() for gradient in gradients):
-            raise TrainingDiverged(
-                f"The gradient of step {state.global_step + 1} is not finite; training stopped before it could spoil"
-                " the"
-                " adapter. Lower the learning rate, or use BNF."
-            )
-
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
@@ -133,7 +120,7 @@ class Watch(TrainerCallback):
         self.n_steps_seen += 1
         self.on_step(step, seconds)
         is_last = step >= self.config.n_steps
-        if self.is_stopping() and not is_last:
+        if agree_to_stop(self.is_stopping()) and not is_last:
             control.should_training_stop = control.should_save = True
         will_save = control.should_save or is_last or step % self.config.checkpoint_steps == 0
         if will_save or self._probe_is_due():
@@ -225,6 +212,22 @@ class Watch(TrainerCallback):
         for step, path in checkpoints[:-2]:
             if best is None or step != best.step:
                 shutil.rmtree(path)
+
+
+def agree_to_stop(is_stopping: bool) -> bool:
+    """Returns whether any of the run's processes was asked to stop; each asks once after every step."""
+    return any(ranks.gather(is_stopping))
+
+
+class Follower(TrainerCallback):
+    """What a run's other processes do beside their share of the steps: they stop when the first one does."""
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        if agree_to_stop(is_stopping=False) and state.global_step < state.max_steps:
+            control.should_training_stop = control.should_save = True
+        return control
 
 
 def is_repeating(text: str) -> bool:

@@ -1,7 +1,8 @@
 """`python -m bnf_lab.worker RUN_DIR`: trains one run and writes everything about it to its folder.
 
-It reads only the run folder (and models from the data home) and knows no pages. SIGTERM finishes the step, saves a
-checkpoint and ends in state `stopped`.
+Started by `accelerate launch -m bnf_lab.worker RUN_DIR` it is several processes, of which the first one writes. It reads
+only the run folder (and models from the data home) and knows no pages. SIGTERM finishes the step, saves a checkpoint
+and ends in state `stopped`.
 """
 
 from __future__ import annotations
@@ -77,6 +78,27 @@ class Report:
         self.set(notice=clipped(text))
 
 
+class Silence:
+    """A report to nobody: for `measure`, and for all but the first of several processes."""
+
+    def __init__(self) -> None:
+        self.durations: list[float] = []
+
+    def set(self, **changes: Any) -> None: ...
+
+    def is_stopping(self) -> bool:
+        return False
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        """The first process hears it too, and all stop together after its step."""
+
+    def on_phase_progress(self, done: int, total: int) -> None: ...
+
+    def on_step(self, step: int, seconds: float) -> None: ...
+
+    def on_notice(self, text: str) -> None: ...
+
+
 def run(folder: RunFolder, *, import_training: Callable[[str], ModuleType] = lambda _: import_room("training")) -> int:
     """Trains the run in `folder`; returns the exit code: 0 if it finished or was stopped, 1 if it failed.
 
@@ -84,7 +106,7 @@ def run(folder: RunFolder, *, import_training: Callable[[str], ModuleType] = lam
         folder: The run.
         import_training: Imports the room that trains, given the run's setting of quantization.
     """
-    report = Report(folder)
+    report = Report(folder) if _is_first() else Silence()
     signal.signal(signal.SIGTERM, report.on_signal)
     signal.signal(signal.SIGINT, report.on_signal)
     report.set(state=RunState.PREPARING, phase="starting", failure=None, started_at=time.time(), ended_at=None)
@@ -121,7 +143,12 @@ def _explain(error: Exception) -> str:
     )
 
 
-def _fail(report: Report, text: str) -> int:
+def _is_first() -> bool:
+    """Returns whether this is the process that owns the run folder; a launcher numbers several of them."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _fail(report: Report | Silence, text: str) -> int:
     report.set(state=RunState.FAILED, failure=clipped(text), seconds_left=None, ended_at=time.time())
     return 1
 
@@ -137,7 +164,8 @@ def main(arguments: Sequence[str]) -> int:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
     folder = RunFolder(Path(arguments[0]).resolve())
     try:
-        claim_run(folder)
+        if _is_first():
+            claim_run(folder)
     except LabError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2

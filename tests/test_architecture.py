@@ -37,7 +37,7 @@ models
 attention
 packing
 token_stats
-batches
+batches ranks
 losses
 plots
 feedback_plots count_plots
