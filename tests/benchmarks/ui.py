@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -59,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Report:
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # so that server and worker end with it
     measured = Seconds()
     model = (args.model or embedded_model()).resolve()
     with open_browser() as browser:
