@@ -43,10 +43,26 @@ def read_shape(folder: Path) -> ModelShape:
     )
 
 
-def estimate_memory_gib(
+@dataclass(frozen=True)
+class MemoryNeed:
+    """Estimated peak memory of training, GiB: as it is fastest, and with activations computed again in backward."""
+
+    plain_gib: float
+    recomputing_gib: float
+
+    def recomputes(self, free_gib: float) -> bool:
+        """Returns whether a run in this much memory computes activations again: only where it would not fit else.
+
+        >>> MemoryNeed(10.0, 4.0).recomputes(16.0), MemoryNeed(10.0, 4.0).recomputes(8.0)
+        (False, True)
+        """
+        return self.plain_gib > free_gib
+
+
+def estimate_memory(
     shape: ModelShape, config: RunConfig, *, micro_tokens: int, is_nf4: bool, is_float32: bool
-) -> float:
-    """Returns the estimated peak memory of training, GiB.
+) -> MemoryNeed:
+    """Estimates the peak memory of training.
 
     Args:
         shape: The base model's sizes.
@@ -59,8 +75,10 @@ def estimate_memory_gib(
     weights = shape.weight_bytes * (0.35 if is_nf4 else width / 2)
     widths = 2 * shape.hidden * 4 + (shape.hidden + shape.intermediate) * 3  # inputs plus outputs of the seven layers
     adapter = config.lora_rank * widths * shape.layers * 4 * 4  # float32: weight, gradient and two moments
-    activations = micro_tokens * shape.layers * width * (14 * shape.hidden + 7 * shape.intermediate)
-    return PROCESS_GIB + LOGITS_GIB + (weights + adapter + activations) / GIB
+    block = micro_tokens * width * (14 * shape.hidden + 7 * shape.intermediate)
+    inputs = micro_tokens * width * shape.hidden * shape.layers
+    always = PROCESS_GIB + LOGITS_GIB + (weights + adapter) / GIB
+    return MemoryNeed(always + block * shape.layers / GIB, always + (inputs + block) / GIB)
 
 
 def estimate_seconds(

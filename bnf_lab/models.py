@@ -28,9 +28,10 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from bnf_lab.adapter_files import check_adapter
-from bnf_lab.attention import packed_arguments, padded_arguments, use_packed_attention
+from bnf_lab.attention import packed_arguments, padded_arguments
 from bnf_lab.errors import AdapterRefused, ModelUnavailable, shown
-from bnf_lab.packing import Packed, pack_sequences
+from bnf_lab.layouts import backbone, try_layouts
+from bnf_lab.packing import Packed
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ def load_model(path: Path, *, quantization: str = "auto", dtype: torch.dtype | N
         tokenizer.pad_token = tokenizer.eos_token
     model = _without_cpu_packing(model).eval() if kind == "nf4" else model.to(device).eval()
     model.requires_grad_(False)
-    splits_head, packs = _try_layouts(model, can_pack=use_packed_attention(model))
+    splits_head, packs = try_layouts(model)
     return LoadedModel(model, tokenizer, device, dtype, kind, splits_head, packs)
 
 
@@ -164,39 +165,6 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
     return AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
 
 
-@torch.no_grad()
-def _try_layouts(model: PreTrainedModel, *, can_pack: bool) -> tuple[bool, bool]:
-    """Tries what speed rests on against the model's own logits of two short padded sequences.
-
-    Returns:
-        Whether the output head applied to the backbone's hidden states gives the logits (models that scale or soft-cap
-        them fail), and whether a packed batch gives them (models that mix tokens outside their attention fail). What
-        fails is computed the ordinary way.
-    """
-    packed, _ = pack_sequences([[5, 6, 7, 8], [5, 6, 9]])
-    packed = packed.to(model.device)
-    padded = model(**padded_arguments(packed)).logits
-    expected = padded.flatten(0, 1)[packed.places]
-    head = model.get_output_embeddings()
-    apart = None if head is None else head(_backbone(model)(**padded_arguments(packed)).last_hidden_state)
-    # the same products in the same shapes: even a soft cap that hardly shows here is a difference
-    splits_head = apart is not None and _distance(apart, padded) < 1e-6
-    rounding = 2e-2 if expected.dtype is torch.bfloat16 else 1e-4
-    packs = can_pack and _distance(model(**packed_arguments(packed)).logits[0], expected) < rounding
-    return splits_head, packs
-
-
-def _distance(found: Tensor, expected: Tensor) -> float:
-    """Returns how far apart two tensors are, relative to the second."""
-    if found.shape != expected.shape:
-        return float("inf")
-    return ((found.float() - expected.float()).norm() / expected.float().norm()).item()
-
-
-def _backbone(model: PreTrainedModel) -> nn.Module:
-    return getattr(model, model.base_model_prefix)
-
-
 def compute_features(loaded: LoadedModel, packed: Packed) -> Tensor:
     """Runs the model up to its output head.
 
@@ -206,7 +174,7 @@ def compute_features(loaded: LoadedModel, packed: Packed) -> Tensor:
     """
     arguments = packed_arguments(packed) if loaded.packs else padded_arguments(packed)
     if loaded.splits_head:
-        features = _backbone(loaded.causal)(**arguments).last_hidden_state
+        features = backbone(loaded.causal)(**arguments).last_hidden_state
     else:
         features = loaded.causal(**arguments).logits
     return features[0] if loaded.packs else features.flatten(0, 1)[packed.places]
@@ -248,6 +216,11 @@ def add_lora(
         r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=modules, bias="none", task_type="CAUSAL_LM"
     )
     return replace(loaded, model=get_peft_model(loaded.model, config))
+
+
+def recompute_activations(loaded: LoadedModel) -> None:
+    """Keeps only each block's input while training and computes the rest again in backward."""
+    loaded.causal.activation_checkpointing_enable({"use_reentrant": False})
 
 
 def load_adapter(loaded: LoadedModel, path: Path, name: str, *, trainable: bool = False) -> LoadedModel:

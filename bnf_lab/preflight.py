@@ -13,7 +13,7 @@ import torch
 from bnf_lab.batches import EncodedResponse, Encoder, Split, Unit, plan_steps, split_units
 from bnf_lab.config import RunConfig
 from bnf_lab.errors import RunRefused
-from bnf_lab.estimates import estimate_memory_gib, estimate_seconds, read_shape
+from bnf_lab.estimates import MemoryNeed, estimate_memory, estimate_seconds, read_shape
 from bnf_lab.lab_records import DeviceInfo, Preflight
 from bnf_lab.losses import LOSSES
 from bnf_lab.models import load_tokenizer, pick_compute_dtype
@@ -21,6 +21,10 @@ from bnf_lab.preferences import Judgement, group_units
 from bnf_lab.speeds import read_speed
 
 FEW_RESPONSES = 8
+SLOWER_BUT_FITS = (
+    "At full speed this run would need about {:.1f} GiB and {:.1f} GiB are free, so part of each step is computed"
+    " twice, which takes about a third longer. 'Responses at once' of 1 or a shorter 'Longest sequence' avoid it."
+)
 
 
 class Counter:
@@ -89,7 +93,11 @@ class Counter:
             )
         numbers: dict = {"n_tokens": sum(r.n_tokens for r in encoded), "n_truncated": n_cut}
         if not problems:
-            numbers |= self._estimate(split, config, device, model, sum(r.n_tokens for r in probe))
+            need, seconds = self._estimate(split, config, device, model, sum(r.n_tokens for r in probe))
+            recomputes = need.recomputes(device.free_gib)
+            numbers |= {"memory_gib": need.recomputing_gib if recomputes else need.plain_gib, "seconds": seconds}
+            if recomputes:
+                warnings += (SLOWER_BUT_FITS.format(need.plain_gib, device.free_gib),)
             if numbers["memory_gib"] > device.free_gib:
                 problems += (
                     f"This run needs about {numbers['memory_gib']:.1f} GiB and {device.free_gib:.1f} GiB are free."
@@ -99,7 +107,7 @@ class Counter:
 
     def _estimate(
         self, split: Split, config: RunConfig, device: DeviceInfo, model: Path, probe_tokens: int
-    ) -> dict:
+    ) -> tuple[MemoryNeed, float | None]:
         plan = plan_steps(
             split.train, config, LOSSES[config.method], lambda j: self.encode(model, config.max_tokens, j),
             has_gpu=device.has_gpu,
@@ -107,19 +115,19 @@ class Counter:
         widest = max(sum(r.n_tokens for r in m.responses) for m in plan)
         is_float32 = pick_compute_dtype(torch.device("cuda" if device.has_gpu else "cpu")) is torch.float32
         is_nf4 = config.quantization == "nf4" or (config.quantization == "auto" and device.has_gpu)
-        memory = estimate_memory_gib(
+        need = estimate_memory(
             read_shape(model), config, micro_tokens=widest, is_nf4=is_nf4, is_float32=is_float32
         )
         speed = read_speed(self._home, model=config.model, quantization="nf4" if is_nf4 else "none")
         if speed is None:
-            return {"memory_gib": memory, "seconds": None}
+            return need, None
         planned = {r.judgement_id: r.n_tokens for m in plan for r in m.responses}
         step_tokens = sum(r.n_tokens for m in plan for r in m.responses) / config.n_steps
         seconds = estimate_seconds(
             config, speed, step_tokens=step_tokens, reference_tokens=sum(planned.values()), probe_tokens=probe_tokens,
             has_gpu=device.has_gpu,
         )  # fmt: skip
-        return {"memory_gib": memory, "seconds": seconds}
+        return need, seconds
 
 
 def data_problems(split: Split, config: RunConfig) -> tuple[str, ...]:

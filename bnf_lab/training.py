@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -23,10 +24,12 @@ from bnf_lab.cards import write_model_card
 from bnf_lab.checkpoints import newest_checkpoint, remove_stale, seal_checkpoint
 from bnf_lab.config import RunConfig
 from bnf_lab.errors import TrainingDiverged
+from bnf_lab.estimates import MemoryNeed, estimate_memory, read_shape
 from bnf_lab.fetch import FetchProgress, fetch_model
 from bnf_lab.home import cache_dir, data_home, models_dir
 from bnf_lab.losses import LOSSES
-from bnf_lab.models import LoadedModel, add_lora, load_model, pick_device
+from bnf_lab.machine import read_device
+from bnf_lab.models import LoadedModel, add_lora, load_model, pick_device, recompute_activations
 from bnf_lab.probe import Probe
 from bnf_lab.records import RunState
 from bnf_lab.runs import RunFolder
@@ -120,6 +123,7 @@ def prepare(folder: RunFolder, config: RunConfig, report: Reporter) -> Prepared:
     report.set(phase="fetching the model", phase_done=0, phase_total=0)
     path = fetch_model(config.model, models_dir(data_home()), on_fetch)
     report.set(phase="loading the model", phase_done=0, phase_total=0)
+    free_gib = read_device().free_gib
     base = load_model(path, quantization=config.quantization)
     report.on_phase_progress(0, 0)
     cache = ScoreCache(cache_dir(data_home()), path, base, max_tokens=config.max_tokens)
@@ -136,7 +140,17 @@ def prepare(folder: RunFolder, config: RunConfig, report: Reporter) -> Prepared:
         base, rank=config.lora_rank, alpha=config.lora_alpha, dropout=config.lora_dropout,
         targets=config.lora_targets, seed=config.seed,
     )
+    if _estimate_need(path, loaded, plan, config).recomputes(free_gib):
+        logger.info("activations are computed again in backward: %.1f GiB are free", free_gib)
+        recompute_activations(loaded)
     return Prepared(loaded, cache, split, probe, plan)
+
+
+def _estimate_need(path: Path, loaded: LoadedModel, plan: list[MicroBatch], config: RunConfig) -> MemoryNeed:
+    return estimate_memory(
+        read_shape(path), config, micro_tokens=max(sum(r.n_tokens for r in m.responses) for m in plan),
+        is_nf4=loaded.quantization == "nf4", is_float32=loaded.compute_dtype is torch.float32,
+    )  # fmt: skip
 
 
 def _score_base(

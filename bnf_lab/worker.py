@@ -1,6 +1,6 @@
 """`python -m bnf_lab.worker RUN_DIR`: trains one run and writes everything about it to its folder.
 
-Started by `accelerate launch -m bnf_lab.worker RUN_DIR` it is several processes, of which the first one writes. It reads
+Started by `accelerate launch -m bnf_lab.worker RUN_DIR` it is several processes, of which the first writes. It reads
 only the run folder (and models from the data home) and knows no pages. SIGTERM finishes the step, saves a checkpoint
 and ends in state `stopped`.
 """

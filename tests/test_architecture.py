@@ -34,6 +34,7 @@ score_cache
 probe
 scoring
 models
+layouts
 attention
 packing
 token_stats

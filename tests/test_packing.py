@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from bnf_lab.batches import EncodedResponse
-from bnf_lab.models import LoadedModel, add_lora, load_model
+from bnf_lab.models import LoadedModel, add_lora, load_model, recompute_activations
 from bnf_lab.packing import build_batch
 from bnf_lab.scoring import score_batch
 
@@ -147,7 +147,7 @@ def test_checkpointed_activations_change_no_gradient(tiny_loaded: LoadedModel) -
     tuned = stir(tiny_loaded)
     tuned.model.train()
     logps, gradients = score(tuned)
-    tuned.causal.activation_checkpointing_enable({"use_reentrant": False})
+    recompute_activations(tuned)
     again, again_gradients = score(tuned)
     assert torch.equal(logps, again)
     assert all(torch.allclose(g, again_gradients[n], atol=1e-6) for n, g in gradients.items())
