@@ -41,6 +41,9 @@ def add_verbs(verbs: Any) -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the run folder")
     parser.add_argument("--config", type=Path, metavar="YAML", help="settings by name; flags go before them")
     parser.add_argument("--dry-run", action="store_true", help="count, measure and estimate, but do not train")
+    parser.add_argument(
+        "--prepare-only", action="store_true", help="write the run folder for a worker that is started otherwise"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the stopped or failed run in --output")
     parser.add_argument("--json", action="store_true", help="the result as one JSON document")
     add_import_options(parser)
@@ -65,8 +68,8 @@ def flag(name: str) -> str:
 def run_train(args: argparse.Namespace, output: Output) -> int:
     """Trains, resumes or only estimates; ends with the held-out numbers before and after."""
     given = read_settings(args)
-    if args.dry_run and args.resume:
-        raise UsageError("--dry-run and --resume exclude each other. Leave one of them out.")
+    if args.dry_run + args.resume + args.prepare_only > 1:
+        raise UsageError("--dry-run, --prepare-only and --resume exclude each other. Leave all but one of them out.")
     if args.resume:
         folder = _open_run(args, given, output)
         if folder.read_status().state is RunState.FINISHED:
@@ -84,6 +87,10 @@ def run_train(args: argparse.Namespace, output: Output) -> int:
         for warning in check.warnings:
             output.complain(f"Note: {warning}")
         folder = RunFolder.create(path, config, judgements)
+        if args.prepare_only:
+            status = folder.read_status()
+            output.result({"state": status.state}, f"{folder.run_id} is {status.state}; start a worker on it.")
+            return 0
     claim_run(folder)
     with _restored_signals(), _log_to(folder.log), _progress(folder, output):
         worker.run(folder)

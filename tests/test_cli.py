@@ -324,6 +324,16 @@ def test_a_dry_run_measures_and_leaves_nothing(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_prepared_run_waits_for_a_worker(shell: Shell, data: Path, tiny_model_path: Path, tmp_path: Path) -> None:
+    line = ("train", "--data", data, "--output", tmp_path / "run", "--model", tiny_model_path, *FLAGS)
+    assert shell(*line, "--prepare-only", "--json").record == {"state": "queued"}
+    folder = RunFolder(tmp_path / "run")
+    assert folder.read_process() is None
+    assert len(folder.read_judgements()) == 20
+    answer = shell("train", "--output", tmp_path / "run", "--resume", "--json")
+    assert (answer.code, answer.record["state"]) == (0, "finished")
+
+
 def test_a_dry_run_names_the_problems(shell: Shell, tiny_model_path: Path, tmp_path: Path) -> None:
     single = tmp_path / "single.jsonl"
     single.write_text('{"prompt": "Hi", "completion": "Hello", "label": true}\n')

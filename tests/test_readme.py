@@ -135,15 +135,23 @@ def test_the_example_runs(workplace: Path, embedded_home: Path) -> None:
     assert "1.0000, 0.2689" in output
 
 
+def test_the_commands_for_several_gpus_train(workplace: Path, tiny_home: Path) -> None:
+    """Without a GPU accelerate starts one process; tests/test_ranks.py starts two."""
+    prepare, launch = blocks("bash")[2].splitlines()
+    run(f"{prepare} {SMALL['train --data']}", workplace, tiny_home)
+    run(launch, workplace, tiny_home)
+    assert (workplace / "shared-run" / "adapter" / "adapter_model.safetensors").is_file()
+
+
 def test_the_test_command_finds_the_tests(workplace: Path, tmp_path: Path) -> None:
-    (command,) = blocks("bash")[2].splitlines()
+    (command,) = blocks("bash")[3].splitlines()
     # only collected, or this test would run itself
     output = run(command, workplace, tmp_path, PYTEST_ADDOPTS="--collect-only tests/test_losses.py")
     assert "tests collected" in output
 
 
 def test_all_commands_are_covered() -> None:
-    assert len(blocks("bash")) == 3
+    assert len(blocks("bash")) == 4
 
 
 def test_the_table_of_settings_is_that_of_the_code() -> None:
