@@ -12,11 +12,9 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from bnf_lab.batches import EncodedResponse
-from bnf_lab.probe import ResponseScore
+from bnf_lab.probe import ResponseScore, rounded
 from bnf_lab.records import ProbeResponse, TokenHeader
 from bnf_lab.token_stats import TokenStats
-
-DECIMALS = 4  # finer than any plot shows
 
 
 @dataclass(frozen=True)
@@ -60,6 +58,6 @@ def _probe_response(
         "preferred" if response.is_preferred else "dispreferred",
         response.prompt_key[-1].content,
         tuple(tokenizer.decode([token]) for token in response.response_ids),
-        tuple(round(value, DECIMALS) for value in stats.logps.tolist()),
-        tuple(round(value, DECIMALS) for value in stats.target_logits.tolist()),
+        rounded(stats.logps),
+        rounded(stats.target_logits),
     )

@@ -18,7 +18,7 @@ from bnf_lab.cards import write_model_card
 from bnf_lab.errors import LabError, RunRefused
 from bnf_lab.models import LoadedModel, load_adapter, load_model, merge_adapter
 from bnf_lab.runs import RunFolder
-from bnf_lab.scoring import compute_logps
+from bnf_lab.scoring import compute_stats
 
 TOLERANCE = 0.05  # nats/token
 N_CHECKED = 16
@@ -65,8 +65,8 @@ def _merge_as(dtype: torch.dtype, folder: RunFolder, model: Path, adapter: Path,
 
 def mean_logps(loaded: LoadedModel, responses: Sequence[EncodedResponse]) -> list[float]:
     """Returns the mean log-likelihood of each response under the model as it is, nats/token."""
-    logps = compute_logps(loaded, responses)
-    return [logps[r.judgement_id].mean().item() for r in responses]
+    stats = compute_stats(loaded, responses)
+    return [stats[r.judgement_id].logps.mean().item() for r in responses]
 
 
 def main(arguments: Sequence[str]) -> int:

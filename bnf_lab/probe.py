@@ -16,7 +16,7 @@ from torch import Tensor
 from bnf_lab.batches import EncodedResponse
 from bnf_lab.losses import bnf_token_weights
 from bnf_lab.models import LoadedModel, compute_context, output_head
-from bnf_lab.records import MetricPoint, ProbeResponse, TokenHeader, TokenSnapshot
+from bnf_lab.records import MetricPoint, TokenSnapshot
 from bnf_lab.scoring import as_reference, batch_features, in_eval, pack_batches
 from bnf_lab.token_stats import TokenStats, compute_stats_and_kl, compute_token_stats
 
@@ -52,15 +52,11 @@ class Probe:
         loaded: A model with an adapter; without the adapter it is the reference.
         responses: What to score.
         size: Responses in one forward pass.
-        is_held_out: Whether training never sees the responses' prompts.
     """
 
-    def __init__(
-        self, loaded: LoadedModel, responses: Sequence[EncodedResponse], *, size: int = 8, is_held_out: bool = True
-    ) -> None:
+    def __init__(self, loaded: LoadedModel, responses: Sequence[EncodedResponse], *, size: int = 8) -> None:
         self.loaded = loaded
         self.responses = tuple(responses)
-        self.is_held_out = is_held_out
         self._batches = list(pack_batches(self.responses, size=size, device=loaded.device))
         with in_eval(loaded), as_reference(loaded), compute_context(loaded):
             features = [batch_features(loaded, batch) for batch in self._batches]
@@ -104,32 +100,14 @@ class Probe:
         with as_reference(self.loaded):
             return batch_features(self.loaded, self._batches[index])
 
-    def header(self) -> TokenHeader:
-        """Returns texts and reference values of every response, in the order of `score`."""
-        reference, decode = self._reference, self.loaded.tokenizer.decode
-        return TokenHeader(
-            tuple(
-                ProbeResponse(
-                    r.judgement_id,
-                    "preferred" if r.is_preferred else "dispreferred",
-                    r.prompt_key[-1].content,
-                    tuple(decode([token]) for token in r.response_ids),
-                    _rounded(reference[r.judgement_id].logps),
-                    _rounded(reference[r.judgement_id].target_logits),
-                )
-                for r in self.responses
-            ),
-            is_held_out=self.is_held_out,
-        )
-
 
 def build_snapshot(scores: Sequence[ResponseScore], step: int) -> TokenSnapshot:
     """Returns the token values of one recorded step for the inspector and the feedback map."""
     return TokenSnapshot(
         step,
-        tuple(_rounded(s.policy.logps) for s in scores),
-        tuple(_rounded(s.policy.target_logits) for s in scores),
-        tuple(_rounded(s.weights) for s in scores),
+        tuple(rounded(s.policy.logps) for s in scores),
+        tuple(rounded(s.policy.target_logits) for s in scores),
+        tuple(rounded(s.weights) for s in scores),
     )
 
 
@@ -186,7 +164,7 @@ def _pair_values(scores: Sequence[ResponseScore]) -> dict[str, float | None]:
     }
 
 
-def _rounded(values: Tensor) -> tuple[float, ...]:
+def rounded(values: Tensor) -> tuple[float, ...]:
     """Four decimals are finer than any plot shows and keep the file small."""
     return tuple(round(v, 4) for v in values.tolist())
 

@@ -21,7 +21,7 @@ from bnf_lab.batches import EncodedResponse, Encoder
 from bnf_lab.checkpoints import MANIFEST
 from bnf_lab.models import LoadedModel
 from bnf_lab.preferences import Judgement
-from bnf_lab.scoring import as_reference, in_eval, pack_batches, score_batch
+from bnf_lab.scoring import compute_reference_stats
 from bnf_lab.tensor_cache import TensorCache, hash_texts
 from bnf_lab.token_stats import TokenStats
 
@@ -94,14 +94,15 @@ class ScoreCache:
         known = {k: v for k, v in self._scores.load(keys.values()).items() if _fits(v, lengths[k])}
         missing = list({keys[r.judgement_id]: r for r in responses if keys[r.judgement_id] not in known}.values())
         logger.info("reference: %d responses known, %d to score", len(responses) - len(missing), len(missing))
-        done = 0
         for start in range(0, len(missing), SAVED_AT_ONCE):
-            fresh = {}
-            for batch_stats in _score(loaded, missing[start : start + SAVED_AT_ONCE], size):
-                fresh |= {keys[i]: torch.stack(list(vars(stats).values())) for i, stats in batch_stats.items()}
-                done += len(batch_stats)
+
+            def on_scored(done: int, _: int, before: int = start) -> None:
                 if on_progress:
-                    on_progress(done, len(missing))
+                    on_progress(before + done, len(missing))
+
+            part = missing[start : start + SAVED_AT_ONCE]
+            stats = compute_reference_stats(loaded, part, size=size, on_progress=on_scored)
+            fresh = {keys[i]: torch.stack(list(vars(values).values())) for i, values in stats.items()}
             self._scores.save(fresh)
             known |= fresh
         return {i: TokenStats(*known[key].unbind()) for i, key in keys.items()}
@@ -118,13 +119,6 @@ class ScoreCache:
     def save_answer(self, prompt: str, max_tokens: int, text: str, n_tokens: int) -> None:
         content = json.dumps([text, n_tokens]).encode()
         self._answers.save({hash_texts([prompt, max_tokens]): torch.frombuffer(bytearray(content), dtype=torch.uint8)})
-
-
-def _score(loaded: LoadedModel, responses: Sequence[EncodedResponse], size: int) -> Iterable[dict[str, TokenStats]]:
-    """Yields the reference's scores batch by batch."""
-    with in_eval(loaded), as_reference(loaded):
-        for batch in pack_batches(responses, size=size, device=loaded.device):
-            yield dict(zip(batch.ids, score_batch(loaded, batch).split(batch.lengths), strict=True))
 
 
 def _fits(value: Tensor, n_tokens: int) -> bool:

@@ -62,13 +62,13 @@ def pack_batches(responses: Sequence[EncodedResponse], *, size: int, device: tor
         yield build_batch(ordered[start : start + size]).to(device)
 
 
-def compute_logps(
+def compute_stats(
     loaded: LoadedModel,
     responses: Sequence[EncodedResponse],
     *,
     size: int = 8,
     on_progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Tensor]:
+) -> dict[str, TokenStats]:
     """Scores responses under the model as it is now, without gradients.
 
     Args:
@@ -78,28 +78,27 @@ def compute_logps(
         on_progress: Called with (responses done, responses in all).
 
     Returns:
-        Judgement id -> (n,) float32 on the CPU: log p of each response token, nats.
+        Judgement id -> `TokenStats` of its n response tokens, (n,) float32 on the CPU.
     """
-    logps: dict[str, Tensor] = {}
+    scored: dict[str, TokenStats] = {}
     with in_eval(loaded):
         for batch in pack_batches(responses, size=size, device=loaded.device):
-            rows = score_batch(loaded, batch).split(batch.lengths)
-            logps.update({i: row.logps.clone() for i, row in zip(batch.ids, rows, strict=True)})
+            scored |= dict(zip(batch.ids, score_batch(loaded, batch).split(batch.lengths), strict=True))
             if on_progress:
-                on_progress(len(logps), len(responses))
-    return logps
+                on_progress(len(scored), len(responses))
+    return scored
 
 
-def compute_reference_logps(
+def compute_reference_stats(
     loaded: LoadedModel,
     responses: Sequence[EncodedResponse],
     *,
     size: int = 8,
     on_progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Tensor]:
-    """Scores responses once under the frozen reference: `compute_logps` of the model without its adapter."""
+) -> dict[str, TokenStats]:
+    """Scores responses under the frozen reference: `compute_stats` of the model without its adapter."""
     with as_reference(loaded):
-        return compute_logps(loaded, responses, size=size, on_progress=on_progress)
+        return compute_stats(loaded, responses, size=size, on_progress=on_progress)
 
 
 def stack_rows(rows: Iterable[Tensor], width: int) -> Tensor:

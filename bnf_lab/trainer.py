@@ -22,7 +22,7 @@ from bnf_lab.losses import LOSSES, LossOutput, TokenScores
 from bnf_lab.models import LoadedModel
 from bnf_lab.packing import Batch, build_batch
 from bnf_lab.records import MetricPoint
-from bnf_lab.scoring import compute_reference_logps, score_batch, stack_rows
+from bnf_lab.scoring import compute_reference_stats, score_batch, stack_rows
 from bnf_lab.token_stats import TokenStats
 
 
@@ -33,7 +33,7 @@ class BNFTrainer(Trainer):
         loaded: A model wrapped by `models.add_lora` or a trainable adapter.
         config: The run's settings.
         plan: Every micro-batch in order, from `batches.plan_steps`.
-        references: Judgement id -> (n,) float32, log q of its response tokens, from `scoring.compute_reference_logps`.
+        references: Judgement id -> (n,) float32, log q of its response tokens, from `scoring.compute_reference_stats`.
         output_dir: Folder for checkpoints.
         on_metric: Called with a "train" `MetricPoint` after every step.
         callbacks: Further transformers callbacks.
@@ -84,7 +84,8 @@ class BNFTrainer(Trainer):
             split.train, config, LOSSES[config.method], encoder.encode,
             has_gpu=loaded.device.type != "cpu", n_processes=ranks.n_processes(),
         )  # fmt: skip
-        references = compute_reference_logps(loaded, planned_responses(plan))
+        stats = compute_reference_stats(loaded, planned_responses(plan))
+        references = {judgement_id: values.logps for judgement_id, values in stats.items()}
         return cls(loaded, config=config, plan=plan, references=references, output_dir=output_dir)
 
     def compute_loss(

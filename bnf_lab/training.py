@@ -195,12 +195,9 @@ def _share_scoring(
 
 
 def _plan_probe(prepared: Prepared, baseline: Baseline | None, config: RunConfig) -> ProbePlan:
-    def build() -> Probe:
-        is_held_out = prepared.split.is_held_out
-        return Probe(prepared.loaded, prepared.probe, is_held_out=is_held_out)
-
     probe_tokens = sum(r.n_tokens for r in prepared.probe)
-    return ProbePlan(build, baseline, probe_tokens / _step_tokens(prepared, config))
+    cost_in_steps = probe_tokens / _step_tokens(prepared, config)
+    return ProbePlan(lambda: Probe(prepared.loaded, prepared.probe), baseline, cost_in_steps)
 
 
 def answer_prompts(config: RunConfig, split: Split) -> list[str]:

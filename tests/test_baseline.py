@@ -21,7 +21,7 @@ def test_the_baseline_is_what_a_probe_of_a_fresh_adapter_says(tiny_model_path, t
     responses = [encoder.encode(judgement) for judgement in make_pairs(3)]
     stats = ScoreCache(tmp_path, tiny_model_path, loaded, max_tokens=128).reference_stats(loaded, responses, size=2)
     baseline = build_baseline(responses, stats, loaded.tokenizer, is_held_out=False)
-    scores = Probe(loaded, responses, size=2, is_held_out=False).score()
+    scores = Probe(loaded, responses, size=2).score()
     assert [r.judgement_id for r in baseline.header.responses] == [r.judgement_id for r in responses]
     assert not baseline.header.is_held_out
     for shown, score in zip(baseline.header.responses, scores, strict=True):

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from bnf_lab.baseline import build_baseline
 from bnf_lab.batches import Encoder
 from bnf_lab.models import LoadedModel, add_lora, load_model
 from bnf_lab.packing import build_batch
 from bnf_lab.preferences import Judgement, Message, Source, Verdict, build_pair
 from bnf_lab.probe import Probe, build_snapshot, summarise
-from bnf_lab.scoring import as_reference, compute_logps, in_eval, score_batch
+from bnf_lab.scoring import as_reference, compute_stats, in_eval, score_batch
 
 
 def make_judgements() -> list[Judgement]:
@@ -74,11 +75,11 @@ def test_turning_the_adapter_off_gives_the_base_and_back(tuned: LoadedModel, tin
     encoder = Encoder(tuned.tokenizer, max_tokens=64)
     responses = [encoder.encode(j) for j in make_judgements()]
     with as_reference(tuned):
-        reference = compute_logps(tuned, responses)
-    expected, tuned_logps = compute_logps(base, responses), compute_logps(tuned, responses)
+        reference = compute_stats(tuned, responses)
+    expected, adapted = compute_stats(base, responses), compute_stats(tuned, responses)
     for key, values in expected.items():
-        assert torch.equal(reference[key], values)
-        assert not torch.allclose(tuned_logps[key], values, atol=1e-3)
+        assert torch.equal(reference[key].logps, values.logps)
+        assert not torch.allclose(adapted[key].logps, values.logps, atol=1e-3)
 
 
 def test_probe_reports_every_quantity_as_defined(tuned: LoadedModel, tiny_model_path: Path) -> None:
@@ -125,9 +126,10 @@ def test_an_untouched_adapter_leaves_policy_and_reference_equal(tiny_loaded: Loa
 def test_header_and_snapshot_belong_together(tuned: LoadedModel) -> None:
     encoder = Encoder(tuned.tokenizer, max_tokens=64)
     responses = [encoder.encode(j) for j in make_judgements()]
-    probe = Probe(tuned, responses, size=2, is_held_out=False)
-    scores = probe.score()
-    header, snapshot = probe.header(), build_snapshot(scores, 3)
+    scores = Probe(tuned, responses, size=2).score()
+    stats = {s.response.judgement_id: s.reference for s in scores}
+    header = build_baseline(responses, stats, tuned.tokenizer, is_held_out=False).header
+    snapshot = build_snapshot(scores, 3)
     assert not header.is_held_out
     assert "".join(header.responses[0].tokens) == "Paris is the capital.<|im_end|>"
     assert [r.verdict for r in header.responses] == [

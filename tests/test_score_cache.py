@@ -18,15 +18,20 @@ from bnf_lab.batches import EncodedResponse, Encoder
 from bnf_lab.checkpoints import MANIFEST, seal_checkpoint
 from bnf_lab.models import LoadedModel, add_lora, load_model
 from bnf_lab.score_cache import ScoreCache, hash_model
-from bnf_lab.scoring import compute_reference_logps
+from bnf_lab.scoring import compute_reference_stats
 from tests.test_trainer import make_pairs
 
 
 @pytest.fixture
 def scored(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The ids of all responses that met the model."""
-    ids, honest = [], score_cache.score_batch
-    monkeypatch.setattr(score_cache, "score_batch", lambda m, batch: ids.extend(batch.ids) or honest(m, batch))
+    ids, honest = [], score_cache.compute_reference_stats
+
+    def note(loaded, responses, **options):
+        ids.extend(r.judgement_id for r in responses)
+        return honest(loaded, responses, **options)
+
+    monkeypatch.setattr(score_cache, "compute_reference_stats", note)
     return ids
 
 
@@ -47,9 +52,9 @@ def test_scores_are_the_references_whatever_the_adapter(tiny_model_path, tiny_lo
                 weight.fill_(0.1)
     responses = encoded(loaded)
     stats = build(tmp_path, tiny_model_path, loaded).reference_stats(loaded, responses, size=3)
-    expected = compute_reference_logps(loaded, responses, size=3)
+    expected = compute_reference_stats(loaded, responses, size=3)
     assert stats.keys() == expected.keys()
-    assert all(torch.equal(stats[i].logps, expected[i]) for i in expected)
+    assert all(torch.equal(stats[i].logps, expected[i].logps) for i in expected)
     assert sorted(scored) == sorted(expected)
 
 

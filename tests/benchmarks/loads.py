@@ -75,15 +75,15 @@ def measure_reference(channel: Channel, *, path: str, model: str, dtype: str, ma
     from bnf_lab.batches import Encoder
     from bnf_lab.importers import import_file
     from bnf_lab.models import load_model
-    from bnf_lab.scoring import compute_reference_logps
+    from bnf_lab.scoring import compute_reference_stats
 
     channel.receive()
     loaded = load_model(Path(model), quantization="none", dtype=getattr(torch, dtype))
     encoder = Encoder(loaded.tokenizer, max_tokens=max_tokens)
     responses = [encoder.encode(j) for j in import_file(Path(path)).judgements[:n]]
-    compute_reference_logps(loaded, responses[:2])
+    compute_reference_stats(loaded, responses[:2])
     began = time.perf_counter()
-    compute_reference_logps(loaded, responses)
+    compute_reference_stats(loaded, responses)
     seconds = time.perf_counter() - began
     channel.send(seconds=seconds, n_tokens=sum(r.n_tokens for r in responses), peak_gib=read_peak_gib())
 
