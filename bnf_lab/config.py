@@ -63,7 +63,7 @@ class RunConfig:
         5e-4, "Learning rate", "Size of one step. BNF works from 1e-4 to 3e-3.", "essential",
         minimum=1e-6, maximum=1e-1)
     n_steps: int = setting(
-        30, "Steps", "Optimiser steps. 30 steps of the embedded model take about four minutes on two CPU cores.",
+        30, "Steps", "Optimiser steps. 30 steps of the embedded model take four to ten minutes on two CPU cores.",
         "essential", unit="steps", minimum=1, maximum=100_000, step=1)
     responses_per_step: int = setting(
         8, "Responses per step", "Judged responses behind one optimiser step (8 = four pairs).", "essential",

@@ -39,7 +39,7 @@ class Source(StrEnum):
 ROLES = ("system", "user", "assistant", "tool")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a conversation; `role` is one of `ROLES`."""
 
@@ -57,7 +57,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """One response to one prompt with a person's verdict on it.
 

@@ -49,7 +49,7 @@ class Columns:
     history: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Draft:
     """What a row says: a prompt and its answers, each with a verdict or still with a rating."""
 

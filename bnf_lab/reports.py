@@ -60,7 +60,7 @@ class ImportReport:
     threshold: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Taken:
     """A row taken: its number and what it said, every answer with a verdict."""
 
