@@ -29,6 +29,7 @@ def packed_sdpa(
     attention_mask: Tensor | None,
     *,
     packed_rows: Packed | None = None,
+    windows: list[int | None] | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
     """Lets each of a packed batch's sequences attend to itself.
@@ -41,6 +42,7 @@ def packed_sdpa(
         query: (1, H, N, d); `key` and `value` (1, h, N, d).
         attention_mask: Of no meaning for packed tokens.
         packed_rows: The sequences; None for ordinary batches, whose shapes are those of transformers.
+        windows: Collects the window that each layer hands over, while a model is tried.
         options: As transformers hands them on.
 
     Returns:
@@ -54,6 +56,8 @@ def packed_sdpa(
     def side_by_side(states: Tensor) -> Tensor:
         return states[0].index_select(1, index).unflatten(1, (n_rows, width)).transpose(0, 1)
 
+    if windows is not None:
+        windows.append(options.get("sliding_window"))
     mask = _window_mask(width, options.get("sliding_window"), query.device)
     states = map(side_by_side, (query, key, value))
     output, _ = sdpa_attention_forward(module, *states, mask, **options)
@@ -81,6 +85,13 @@ def use_packed_attention(model: PreTrainedModel) -> bool:
     AttentionMaskInterface.register(NAME, sdpa_mask)
     model.set_attn_implementation(NAME)
     return config._attn_implementation == NAME
+
+
+def has_window(model: PreTrainedModel) -> bool:
+    """Returns whether a model's configuration names a window or a chunk that bounds what a token sees."""
+    values = model.config.get_text_config().to_dict()
+    names = [name for name in values if ("window" in name or "chunk" in name) and name != "max_window_layers"]
+    return any(type(values[name]) is int and values[name] > 0 for name in names)
 
 
 def packed_arguments(packed: Packed) -> dict[str, Any]:

@@ -84,6 +84,8 @@ class Encoder:
         the prompt keeps its end.
         """
         prompt = self.encode_prompt(judgement.prompt)
+        if not prompt:
+            raise RunRefused("The model's chat template makes nothing of a prompt. Choose an instruction-tuned model.")
         # a control token written out inside an answer stays text: only the template may end a turn
         response = self._ids(judgement.response, split_special_tokens=True) + self.end_ids
         is_cut = len(prompt) + len(response) > self.max_tokens

@@ -76,8 +76,9 @@ class RunConfig:
         minimum=1e-3, maximum=10.0, methods=("dpo",))
     micro_batch_size: int = setting(
         0, "Responses at once",
-        "Responses in one forward pass; fewer need less memory and give the same result. 0 takes as many as hold about"
-        " 512 tokens on a CPU, 2048 on a GPU.", "advanced", unit="responses", minimum=0, maximum=256, step=1)
+        "Responses in one forward pass; fewer need less memory and give the same result. 0 takes as many of"
+        " mean length as hold 512 tokens on a CPU, 2048 on a GPU.",
+        "advanced", unit="responses", minimum=0, maximum=256, step=1)
     max_tokens: int = setting(
         512, "Longest sequence", "Prompt and response are cut to this many tokens together.", "advanced",
         unit="tokens", minimum=16, maximum=32_768, step=1)

@@ -46,7 +46,8 @@ def decode_layers(model: nn.Module, adapters: Sequence[str | None], dtype: torch
     with contextlib.ExitStack() as stack:
         for layer in layers:
             if isinstance(layer, LoraLayer):
-                forward = functools.partial(_with_adapters, layer.base_layer, _parts(layer, adapters, dtype))
+                parts = _parts(layer, adapters, dtype)
+                forward = functools.partial(_with_adapters, layer.base_layer, parts, len(adapters))
                 stack.enter_context(_forward_replaced(layer, forward))
             elif type(layer) is nn.Linear and "forward" not in vars(layer) and _gains_from_columns(layer.weight):
                 stack.enter_context(_forward_replaced(layer, functools.partial(_few_rows, layer)))
@@ -80,11 +81,16 @@ def _parts(layer: LoraLayer, adapters: Sequence[str | None], dtype: torch.dtype)
     return parts
 
 
-def _with_adapters(base_layer: nn.Module, parts: Sequence[Part], x: Tensor) -> Tensor:
+def _with_adapters(base_layer: nn.Module, parts: Sequence[Part], n_rows: int, x: Tensor) -> Tensor:
     result = base_layer(x)
+    if len(x) % n_rows:
+        raise AdapterRefused(
+            "Base and aligned answers cannot be written together by this model: one of its layers mixes their tokens."
+        )
+    by_row, results = (t.view(n_rows, -1, t.shape[-1]) for t in (x, result))  # some layers get (rows * tokens, in)
     for rows, a, b, scaling in parts:
-        inner = nn.functional.linear(x[rows].flatten(0, -2), a)
-        result[rows].view(-1, len(b)).addmm_(inner, b.t(), alpha=scaling)
+        inner = nn.functional.linear(by_row[rows].flatten(0, -2), a)
+        results[rows].view(-1, len(b)).addmm_(inner, b.t(), alpha=scaling)
     return result
 
 

@@ -1,4 +1,4 @@
-"""Models in memory: the only place that names peft, bitsandbytes and `from_pretrained`.
+"""Models in memory: the only place that names bitsandbytes and `from_pretrained`.
 
 Only safetensors are read, `trust_remote_code` is never True, and the network is never used here (`fetch.py` brings
 models to the disk first). This room must not know runs, judgements or pages.

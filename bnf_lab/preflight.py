@@ -23,7 +23,7 @@ from bnf_lab.speeds import read_speed
 FEW_RESPONSES = 8
 SLOWER_BUT_FITS = (
     "At full speed this run would need about {:.1f} GiB and {:.1f} GiB are free, so part of each step is computed"
-    " twice, which takes about a third longer. 'Responses at once' of 1 or a shorter 'Longest sequence' avoid it."
+    " twice, which takes about a third longer. 'Responses at once' of 1 or a shorter 'Longest sequence' may avoid it."
 )
 
 
@@ -96,7 +96,7 @@ class Counter:
             need, seconds = self._estimate(split, config, device, model, sum(r.n_tokens for r in probe))
             recomputes = need.recomputes(device.free_gib)
             numbers |= {"memory_gib": need.recomputing_gib if recomputes else need.plain_gib, "seconds": seconds}
-            if recomputes:
+            if recomputes and need.recomputing_gib <= device.free_gib:
                 warnings += (SLOWER_BUT_FITS.format(need.plain_gib, device.free_gib),)
             if numbers["memory_gib"] > device.free_gib:
                 problems += (

@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from datetime import date
 from pathlib import Path
 
 import torch
@@ -47,7 +48,9 @@ class ScoreCache:
 
     def __init__(self, root: Path, model_dir: Path, loaded: LoadedModel, *, max_tokens: int) -> None:
         texts, weights = hash_model(model_dir)
-        tokenizing = [texts, *_versions("transformers", "tokenizers")]
+        # some templates print the date
+        today = [date.today().isoformat()] if "strftime_now" in str(loaded.tokenizer.chat_template) else []
+        tokenizing = [texts, *today, *_versions("transformers", "tokenizers")]
         computing = [*tokenizing, weights, loaded.quantization, str(loaded.compute_dtype), *_describe(loaded)]
         self._tokens = TensorCache(root, "tokens", [TOKENS_VERSION, str(max_tokens), *tokenizing])
         self._scores = TensorCache(root, "scores", [SCORES_VERSION, *computing])
@@ -148,10 +151,10 @@ def _response(judgement: Judgement, ids: list[int]) -> EncodedResponse:
 def hash_model(folder: Path) -> tuple[str, str]:
     """Returns the hashes of a model's small files (config, tokenizer, template) and of its weights.
 
-    Gigabytes are not read at every start: large files count by what the folder's manifest says of them where their
-    size is as it says, else by size and time of change.
+    Gigabytes are not read at every start: large files count by what the folder's manifest says of them where they have
+    the size it says and have not changed since, else by size and time of change.
     """
-    sealed = _read_manifest(folder)
+    sealed, sealed_at = _read_manifest(folder)
     small, large = [], []
     paths = {path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.name != MANIFEST}
     for path in sorted(paths):
@@ -159,7 +162,7 @@ def hash_model(folder: Path) -> tuple[str, str]:
         entry = sealed.get(path.name)
         if stat.st_size <= SMALL_BYTES:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        elif entry is not None and entry["bytes"] == stat.st_size:
+        elif entry is not None and entry["bytes"] == stat.st_size and stat.st_mtime_ns <= sealed_at:
             digest = entry["sha256"]
         else:
             digest = f"{stat.st_size} bytes of {stat.st_mtime_ns}"
@@ -167,11 +170,13 @@ def hash_model(folder: Path) -> tuple[str, str]:
     return hash_texts(small), hash_texts(large)
 
 
-def _read_manifest(folder: Path) -> dict[str, dict]:
+def _read_manifest(folder: Path) -> tuple[dict[str, dict], int]:
+    """Returns the manifest's entries and when it was written, nanoseconds."""
+    path = folder / MANIFEST
     try:
-        return dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"])
+        return dict(json.loads(path.read_text(encoding="utf-8"))["files"]), path.stat().st_mtime_ns
     except (OSError, ValueError, LookupError, TypeError):
-        return {}  # a folder of the person's own has none
+        return {}, 0  # a folder of the person's own has none
 
 
 def _versions(*names: str) -> list[str]:

@@ -53,8 +53,9 @@ def read_peak_gib(device: Any) -> float:
     if device.type == "cuda":
         return float(sys.modules["torch"].cuda.max_memory_allocated(device)) / 2**30
     status = Path("/proc/self/status")
-    if status.exists():  # getrusage, on Linux, starts a child with the peak of the process that started it
-        lines = status.read_text(encoding="ascii", errors="replace").splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 2**20
+    lines = status.read_text(encoding="ascii", errors="replace").splitlines() if status.exists() else []
+    for line in lines:  # getrusage, on Linux, starts a child with the peak of the process that started it
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**30 if sys.platform == "darwin" else peak / 2**20

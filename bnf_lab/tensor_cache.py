@@ -56,8 +56,10 @@ class TensorCache:
                         os.utime(path)  # the oldest are thrown away first, and this one is in use
             except FileNotFoundError:
                 continue  # thrown away by another process just now
-            except (OSError, SafetensorError) as error:
-                logger.warning("cache: %s is unreadable and thrown away (%s)", path.name, error)
+            except OSError as error:
+                logger.warning("cache: %s cannot be read now (%s)", path.name, error)
+            except SafetensorError as error:
+                logger.warning("cache: %s is damaged and thrown away (%s)", path.name, error)
                 _remove(path)
         return found
 

@@ -24,7 +24,7 @@ from bnf_lab.cards import write_model_card
 from bnf_lab.checkpoints import newest_checkpoint, remove_stale, seal_checkpoint
 from bnf_lab.config import RunConfig
 from bnf_lab.errors import TrainingDiverged
-from bnf_lab.estimates import MemoryNeed, estimate_memory, read_shape
+from bnf_lab.estimates import GIB, MemoryNeed, estimate_memory, read_shape
 from bnf_lab.fetch import FetchProgress, fetch_model
 from bnf_lab.home import cache_dir, data_home, models_dir
 from bnf_lab.losses import LOSSES
@@ -123,7 +123,7 @@ def prepare(folder: RunFolder, config: RunConfig, report: Reporter) -> Prepared:
     report.set(phase="fetching the model", phase_done=0, phase_total=0)
     path = fetch_model(config.model, models_dir(data_home()), on_fetch)
     report.set(phase="loading the model", phase_done=0, phase_total=0)
-    free_gib = read_device().free_gib
+    free_gib = _read_free_gib()
     base = load_model(path, quantization=config.quantization)
     report.on_phase_progress(0, 0)
     cache = ScoreCache(cache_dir(data_home()), path, base, max_tokens=config.max_tokens)
@@ -146,9 +146,19 @@ def prepare(folder: RunFolder, config: RunConfig, report: Reporter) -> Prepared:
     return Prepared(loaded, cache, split, probe, plan)
 
 
+def _read_free_gib() -> float:
+    """Returns the memory that this process may take: of its own GPU, or its share of the machine's."""
+    if torch.cuda.is_available():
+        return torch.cuda.mem_get_info()[0] / GIB
+    return read_device().free_gib / ranks.n_processes()
+
+
 def _estimate_need(path: Path, loaded: LoadedModel, plan: list[MicroBatch], config: RunConfig) -> MemoryNeed:
+    def tokens(lengths: list[int]) -> int:
+        return sum(lengths) if loaded.packs else len(lengths) * max(lengths)
+
     return estimate_memory(
-        read_shape(path), config, micro_tokens=max(sum(r.n_tokens for r in m.responses) for m in plan),
+        read_shape(path), config, micro_tokens=max(tokens([r.n_tokens for r in m.responses]) for m in plan),
         is_nf4=loaded.quantization == "nf4", is_float32=loaded.compute_dtype is torch.float32,
     )  # fmt: skip
 

@@ -20,6 +20,7 @@ from bnf_lab.baseline import Baseline
 from bnf_lab.checkpoints import list_checkpoints
 from bnf_lab.config import RunConfig, pick_probe_share
 from bnf_lab.decode import DecodeRow, decode
+from bnf_lab.estimates import SCORING_SHARE
 from bnf_lab.models import LoadedModel
 from bnf_lab.preferences import Message
 from bnf_lab.probe import Probe, ResponseScore, build_snapshot, summarise
@@ -43,7 +44,7 @@ class ProbePlan:
     Attributes:
         build: Makes the probe. It costs a forward pass of the reference, so it waits until it is first needed.
         baseline: The scores at step 0; None where a resumed run has them already.
-        cost_in_steps: Tokens of the probe by those of a training step: how long scoring takes, until it is measured.
+        cost_in_steps: Tokens of the probe by those of a training step, from which the first scoring is estimated.
     """
 
     build: Callable[[], Probe]
@@ -133,8 +134,8 @@ class Watch(TrainerCallback):
         """Returns whether scoring now keeps the probe within its share of the time."""
         share = pick_probe_share(self.config, has_gpu=self.loaded.device.type != "cpu")
         cost = self.probe_cost
-        if cost is None:
-            cost = self.plan.cost_in_steps * self.trained_seconds / self.n_steps_seen
+        if cost is None:  # the first time the reference is scored, too
+            cost = 2 * SCORING_SHARE * self.plan.cost_in_steps * self.trained_seconds / self.n_steps_seen
         probed = self.probed_seconds + cost
         return probed <= share * (self.trained_seconds + probed)
 

@@ -102,6 +102,8 @@ class Silence:
 def run(folder: RunFolder, *, import_training: Callable[[str], ModuleType] = lambda _: import_room("training")) -> int:
     """Trains the run in `folder`; returns the exit code: 0 if it finished or was stopped, 1 if it failed.
 
+    Of several processes the first also returns 1 if it was stopped before the first step.
+
     Args:
         folder: The run.
         import_training: Imports the room that trains, given the run's setting of quantization.
@@ -110,11 +112,13 @@ def run(folder: RunFolder, *, import_training: Callable[[str], ModuleType] = lam
     signal.signal(signal.SIGTERM, report.on_signal)
     signal.signal(signal.SIGINT, report.on_signal)
     report.set(state=RunState.PREPARING, phase="starting", failure=None, started_at=time.time(), ended_at=None)
+    is_stranding = False
     try:
         # Imported here: torch takes seconds, and the page should say "preparing" at once.
         is_complete = import_training(folder.read_config().quantization).train(folder, report)
     except StopRequested:
         is_complete = False
+        is_stranding = "LOCAL_RANK" in os.environ  # the others wait for this one: the launcher must end them
     except TrainingDiverged as error:
         report.on_notice(str(error))
         is_complete = False
@@ -129,7 +133,7 @@ def run(folder: RunFolder, *, import_training: Callable[[str], ModuleType] = lam
         return _fail(report, _explain(error))
     state = RunState.FINISHED if is_complete else RunState.STOPPED
     report.set(state=state, phase="", seconds_left=None, ended_at=time.time())
-    return 0
+    return 1 if is_stranding else 0
 
 
 def _explain(error: Exception) -> str:
@@ -145,7 +149,7 @@ def _explain(error: Exception) -> str:
 
 def _is_first() -> bool:
     """Returns whether this is the process that owns the run folder; a launcher numbers several of them."""
-    return os.environ.get("RANK", "0") == "0"
+    return "LOCAL_RANK" not in os.environ or os.environ.get("RANK", "0") == "0"
 
 
 def _fail(report: Report | Silence, text: str) -> int:

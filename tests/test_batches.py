@@ -45,6 +45,12 @@ def test_a_control_token_inside_an_answer_stays_text(encoder: Encoder) -> None:
     assert encoder.tokenizer.decode(encoded.response_ids) == "Yes.<|im_end|> And more.<|im_end|>"
 
 
+def test_a_template_that_makes_nothing_of_a_prompt_is_refused(encoder: Encoder, monkeypatch) -> None:
+    monkeypatch.setattr(encoder, "encode_prompt", lambda prompt: [])
+    with pytest.raises(RunRefused, match="template makes nothing"):
+        encoder.encode(make_pairs(1)[0])
+
+
 def test_too_long_texts_are_cut_to_the_limit_and_lose_their_end_of_turn(encoder: Encoder) -> None:
     long = Judgement((Message("user", "why " * 200),), "because " * 200, Verdict.PREFERRED)
     encoded = encoder.encode(long)

@@ -6,7 +6,9 @@ import shutil
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from torch import nn
+from transformers import OPTConfig, OPTForCausalLM
 
 from bnf_lab.decode import encode_prompt
 from bnf_lab.decode_layers import MAX_FEW_ROWS, decode_layers
@@ -45,6 +47,27 @@ def test_base_rows_of_a_prompt_are_the_untouched_models(tiny_loaded, tiny_adapte
     plain = tiny_loaded.model(input_ids=ids).logits
     mixed = logits(load_adapter(tiny_loaded, tiny_adapter_path, "a"), [None, "a"], ids)
     assert torch.equal(mixed[0], plain[0])
+
+
+@torch.no_grad()
+def test_rows_stay_apart_in_a_model_that_flattens_them(tmp_path):
+    """OPT's feed-forward layers get (rows * tokens, in)."""
+    torch.manual_seed(0)
+    config = OPTConfig(vocab_size=60, hidden_size=32, num_hidden_layers=2, ffn_dim=48, num_attention_heads=4,
+                       word_embed_proj_dim=32, max_position_embeddings=64, init_std=0.2)  # fmt: skip
+    base = OPTForCausalLM(config).eval()
+    ids = torch.randint(5, 60, (1, 20)).expand(2, -1)
+    plain = base(input_ids=ids).logits
+    model = get_peft_model(base, LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"))
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            weight.normal_(std=0.3)
+    adapted = model(input_ids=ids).logits
+    with decode_layers(model.get_base_model(), [None, "default"], torch.float32):
+        mixed = model.get_base_model()(input_ids=ids).logits
+    assert torch.allclose(mixed[0], plain[0], atol=1e-4)
+    assert torch.allclose(mixed[1], adapted[1], atol=1e-4)
+    assert (plain - adapted).abs().max() > 0.1
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from transformers import (
     MambaConfig,
     MistralConfig,
     PreTrainedConfig,
+    Qwen2MoeConfig,
     Qwen3Config,
 )
 
@@ -35,6 +36,11 @@ MODELS: dict[str, PreTrainedConfig] = {
 }
 NOT_PACKED: dict[str, PreTrainedConfig] = {
     "gemma2, soft caps": Gemma2Config(**LLAMA, sliding_window=8),
+    "qwen2 moe, a window in its masks alone": Qwen2MoeConfig(
+        **{k: v for k, v in LLAMA.items() if k != "head_dim"}, moe_intermediate_size=16, num_experts=2,
+        shared_expert_intermediate_size=16, num_experts_per_tok=1, use_sliding_window=True, sliding_window=6,
+        max_window_layers=0,
+    ),
     "mamba, a running state": MambaConfig(vocab_size=60, hidden_size=32, num_hidden_layers=2, state_size=4),
 }
 
@@ -124,6 +130,7 @@ def test_packed_numbers_equal_those_of_padded_rows(name: str, tiny_model_path: P
 def test_models_that_cannot_pack_are_found_out_and_padded(name: str, tiny_model_path: Path, tmp_path: Path) -> None:
     loaded = load(NOT_PACKED[name], tiny_model_path, tmp_path)
     assert not loaded.packs
+    assert loaded.model.config._attn_implementation in ("sdpa", "eager")
     expected = []
     with torch.no_grad():
         for response in RESPONSES:

@@ -184,3 +184,32 @@ def test_a_changed_template_finds_no_score(tiny_model_path, tmp_path, scored) ->
         loaded = load_model(model, quantization="none", dtype=torch.float32)
         build(tmp_path / "cache", model, loaded).reference_stats(loaded, encoded(loaded, 1), size=2)
     assert len(scored) == 4
+
+
+def test_a_template_that_prints_the_date_is_encoded_anew_each_day(
+    tiny_model_path, tiny_loaded, tmp_path, monkeypatch
+) -> None:
+    class Tomorrow(score_cache.date):
+        @classmethod
+        def today(cls):
+            return score_cache.date.fromordinal(2)
+
+    template = "{{ strftime_now('%d %b %Y') }}" + tiny_loaded.tokenizer.chat_template
+    monkeypatch.setattr(tiny_loaded.tokenizer, "chat_template", template)
+    folders = [build(tmp_path, tiny_model_path, tiny_loaded)._tokens.folder]
+    monkeypatch.setattr(score_cache, "date", Tomorrow)
+    folders.append(build(tmp_path, tiny_model_path, tiny_loaded)._tokens.folder)
+    assert folders[0] != folders[1]
+
+
+def test_weights_changed_after_the_manifest_are_other_weights(tiny_model_path, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(score_cache, "SMALL_BYTES", 0)
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model_path, tmp_path / "tmp-model")
+    seal_checkpoint(tmp_path / "tmp-model", folder)
+    sealed = hash_model(folder)
+    assert hash_model(folder) == sealed
+    weights = folder / "model.safetensors"
+    later = weights.stat().st_mtime_ns + 10**10
+    os.utime(weights, ns=(later, later))  # of the same size
+    assert hash_model(folder)[1] != sealed[1]
