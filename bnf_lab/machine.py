@@ -11,10 +11,11 @@ from bnf_lab.lab_records import DeviceInfo
 
 GIB = 2**30
 
-SHARED_CORES = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+SHARED_CORES = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "2000"}
 """Lets PyTorch's threads sleep while they wait for each other. By default they spin, and where pages, chat and a run
 share few cores the spinning takes the others' time: a training step beside other work took 7.5 s so and 22 s with
-spinning. Read by the OpenMP library when torch is imported."""
+spinning. A wait of some 40 microseconds, as between two small operations, is still spun through: alone on the machine a
+step then takes 17.6 s instead of 18.2. Read by the OpenMP library when torch is imported."""
 
 
 def read_device() -> DeviceInfo:
