@@ -162,7 +162,7 @@ def hash_model(folder: Path) -> tuple[str, str]:
         entry = sealed.get(path.name)
         if stat.st_size <= SMALL_BYTES:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        elif entry is not None and entry["bytes"] == stat.st_size and stat.st_mtime_ns <= sealed_at:
+        elif entry is not None and entry["bytes"] == stat.st_size and stat.st_ctime_ns <= sealed_at:
             digest = entry["sha256"]
         else:
             digest = f"{stat.st_size} bytes of {stat.st_mtime_ns}"
@@ -171,10 +171,10 @@ def hash_model(folder: Path) -> tuple[str, str]:
 
 
 def _read_manifest(folder: Path) -> tuple[dict[str, dict], int]:
-    """Returns the manifest's entries and when it was written, nanoseconds."""
+    """Returns the manifest's entries and when it was written, nanoseconds (a time that no copy or `touch` sets)."""
     path = folder / MANIFEST
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["files"]), path.stat().st_mtime_ns
+        return dict(json.loads(path.read_text(encoding="utf-8"))["files"]), path.stat().st_ctime_ns
     except (OSError, ValueError, LookupError, TypeError):
         return {}, 0  # a folder of the person's own has none
 
