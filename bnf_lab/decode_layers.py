@@ -87,7 +87,8 @@ def _with_adapters(base_layer: nn.Module, parts: Sequence[Part], n_rows: int, x:
         raise AdapterRefused(
             "Base and aligned answers cannot be written together by this model: one of its layers mixes their tokens."
         )
-    by_row, results = (t.view(n_rows, -1, t.shape[-1]) for t in (x, result))  # some layers get (rows * tokens, in)
+    by_row = x.reshape(n_rows, -1, x.shape[-1])  # some layers get (rows * tokens, in)
+    results = result.view(n_rows, -1, result.shape[-1])
     for rows, a, b, scaling in parts:
         inner = nn.functional.linear(by_row[rows].flatten(0, -2), a)
         results[rows].view(-1, len(b)).addmm_(inner, b.t(), alpha=scaling)

@@ -36,8 +36,8 @@ from bnf_lab.packing import Packed
 logger = logging.getLogger(__name__)
 
 ATTENTION_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "c_attn", "query_key_value", "dense")
-NATIVE_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # as PyTorch names what x86 and ARM processors can do
 MLP_LAYERS = ("gate_proj", "up_proj", "down_proj", "gate_up_proj", "fc1", "fc2", "c_fc", "c_proj")
+NATIVE_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # as PyTorch names what x86 and ARM processors can do
 
 
 @dataclass(frozen=True)

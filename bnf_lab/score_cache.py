@@ -11,7 +11,7 @@ import hashlib
 import importlib.metadata
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -55,23 +55,26 @@ class ScoreCache:
         self._tokens = TensorCache(root, "tokens", [TOKENS_VERSION, str(max_tokens), *tokenizing])
         self._scores = TensorCache(root, "scores", [SCORES_VERSION, *computing])
         self._answers = TensorCache(root, "answers", [ANSWERS_VERSION, *computing])
+        self._encoded: dict[str, Tensor] = {}  # token ids that are not kept yet
 
     def encode(self, encoder: Encoder, judgements: Sequence[Judgement]) -> Callable[[Judgement], EncodedResponse]:
         """Returns a function like `encoder.encode` that knows the judgements encoded before; see `keep_encoded`."""
         known = self._tokens.load(map(_text_key, judgements))
 
         def encode(judgement: Judgement) -> EncodedResponse:
-            ids = known.get(_text_key(judgement))
-            return encoder.encode(judgement) if ids is None else _response(judgement, ids.tolist())
+            key = _text_key(judgement)
+            if key in known:
+                return _response(judgement, known[key].tolist())
+            response = encoder.encode(judgement)
+            self._encoded[key] = _ids(response)
+            return response
 
         return encode
 
-    def keep_encoded(self, judgements: Iterable[Judgement], encoded: Iterable[EncodedResponse]) -> None:
-        """Keeps the token ids of those of the judgements that were encoded."""
-        by_id = {r.judgement_id: r for r in encoded}
-        keys = {_text_key(j): by_id[j.id] for j in judgements if j.id in by_id}
-        known = self._tokens.load(keys)
-        self._tokens.save({key: _ids(r) for key, r in keys.items() if key not in known})
+    def keep_encoded(self) -> None:
+        """Keeps the token ids of what was encoded anew."""
+        self._tokens.save(self._encoded)
+        self._encoded = {}
 
     def reference_stats(
         self,

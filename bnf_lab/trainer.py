@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -146,10 +147,10 @@ class BNFTrainer(Trainer):
         """Hands the step's numbers on as a record besides what the Trainer keeps."""
         if "loss" in logs:
             logs["loss"] *= ranks.n_processes()  # the Trainer logs the mean of the processes' shares
-            means = _means(ranks.gather(self._sums))
-        if self.on_metric and "loss" in logs:
-            numbers = {k: float(logs[k]) for k in ("loss", "grad_norm", "learning_rate") if k in logs}
-            self.on_metric(MetricPoint(step=self.state.global_step, seconds=0.0, source="train", **numbers, **means))
+            values = _means(ranks.gather(self._sums))
+            values |= {k: float(logs[k]) for k in ("loss", "grad_norm", "learning_rate") if k in logs}
+            if self.on_metric:
+                self.on_metric(MetricPoint(step=self.state.global_step, seconds=0.0, source="train", **values))
         self._sums = {}
         super().log(logs, start_time)
 
@@ -173,8 +174,8 @@ class BNFTrainer(Trainer):
 
 def _means(parts: Sequence[Mapping[str, list[float]]]) -> dict[str, float]:
     """Returns the mean of each name's values over all processes."""
-    names = {name: [value for part in parts for value in part.get(name, ())] for part in parts for name in part}
-    return {name: sum(values) / len(values) for name, values in names.items()}
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {name: fmean(value for part in parts for value in part.get(name, ())) for name in names}
 
 
 def _only(items: Sequence[MicroBatch]) -> dict[str, MicroBatch]:

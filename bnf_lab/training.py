@@ -135,7 +135,7 @@ def prepare(folder: RunFolder, config: RunConfig, report: Reporter) -> Prepared:
         has_gpu=base.device.type != "cpu", n_processes=ranks.n_processes(),
     )  # fmt: skip
     probe = [encode(judgement) for unit in split.probe for judgement in unit]
-    cache.keep_encoded(judgements, [*planned_responses(plan), *probe])
+    cache.keep_encoded()
     loaded = add_lora(
         base, rank=config.lora_rank, alpha=config.lora_alpha, dropout=config.lora_dropout,
         targets=config.lora_targets, seed=config.seed,
@@ -182,10 +182,10 @@ def _score_base(
     stats = _share_scoring(prepared, list(wanted.values()), report)
     if not saved:
         saved = {r.judgement_id: stats[r.judgement_id].logps.clone() for r in responses}
-    if ranks.own_rank() == 0:
-        temporary = path.with_name(f".{path.name}.tmp")
-        save_file(saved, temporary)
-        temporary.replace(path)
+        if ranks.own_rank() == 0:
+            temporary = path.with_name(f".{path.name}.tmp")
+            save_file(saved, temporary)
+            temporary.replace(path)
     if not is_new:
         return saved, None
     tokenizer, is_held_out = prepared.loaded.tokenizer, prepared.split.is_held_out

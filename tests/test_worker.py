@@ -118,9 +118,11 @@ def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(tiny_model_path: P
     assert status.state is RunState.STOPPED, output
     assert 3 <= status.step < 40
     assert list_checkpoints(parts.path)[-1][0] == status.step
+    scored = (parts.path / "reference.safetensors").stat().st_mtime_ns
     for folder in (parts, whole):
         output = finish(start_worker(folder, tmp_path))
         assert folder.read_status().state is RunState.FINISHED, output
+    assert (parts.path / "reference.safetensors").stat().st_mtime_ns == scored  # read, not written again
     ours, expected = (load_file(f.adapter / "adapter_model.safetensors") for f in (parts, whole))
     assert ours.keys() == expected.keys()
     assert all(ours[name].equal(expected[name]) for name in expected)

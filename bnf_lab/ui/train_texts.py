@@ -54,10 +54,7 @@ STATES = {
     RunState.FINISHED: "Finished",
     RunState.FAILED: "Failed",
 }
-PHASES = (
-    ("fetching", "Fetch"), ("loading", "Load"), ("reference", "Reference pass"), ("scoring", "First scores"),
-    ("training", "Training"),
-)
+PHASES = (("fetching", "Fetch"), ("loading", "Load"), ("reference", "Reference pass"), ("training", "Training"))
 """(how the worker's phase begins, what the page calls it), in the order in which a run passes them."""
 LAST_THINGS = "scoring, answering and saving"
 SAFE_TO_LEAVE = "You can close this page: the run goes on, and everything is here when you come back."

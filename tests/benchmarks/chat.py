@@ -8,7 +8,6 @@ panes as a person sees them. No answer may end early: the ends of turn get no pr
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -21,10 +20,10 @@ from bnf_lab.chat import ChatEngine
 from bnf_lab.chat_records import ChatRequest
 from bnf_lab.config import EMBEDDED_MODEL
 from bnf_lab.decode import end_ids
-from bnf_lab.fetch import fetch_model
 from bnf_lab.models import LoadedModel, add_lora, load_model
 from bnf_lab.preferences import Message
 from tests.benchmarks.report import Report, Row, ratio_of_medians
+from tests.benchmarks.work import find_model
 
 PROMPT = "Please explain to a child how the tides of the sea come about, and what the moon has to do with it."
 BASE, ALIGNED, BOTH = "base pane alone", "aligned pane alone", "two panes"
@@ -60,19 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Report:
     if args.threads:
         torch.set_num_threads(args.threads)
-    path = args.model or embedded_model()
+    path = args.model or find_model(EMBEDDED_MODEL)
     with tempfile.TemporaryDirectory() as folder:
         adapter = save_adapter(path, Path(folder))
         cases = build_cases(args, path, adapter)
         cold = seconds_of(cases[BOTH])[0]  # the model and the adapter are loaded from the disk
         timings = measure(cases, n_tokens=args.tokens, n_rounds=args.rounds)
     return build_report(args, timings, cold)
-
-
-def embedded_model() -> Path:
-    """The embedded model's folder, fetched once a machine to where the tests keep it."""
-    cache = os.environ.get("BNF_LAB_TEST_CACHE") or Path.home() / ".cache" / "bnf-lab-tests"
-    return fetch_model(EMBEDDED_MODEL, Path(cache).expanduser().resolve() / "models")
 
 
 def save_adapter(model: Path, folder: Path) -> Path:

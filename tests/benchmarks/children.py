@@ -10,14 +10,15 @@ import ctypes
 import importlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from bnf_lab.machine import GIB, SHARED_CORES
+from bnf_lab import speeds
+from bnf_lab.machine import SHARED_CORES
 
 ROOT = Path(__file__).resolve().parents[2]
 SILENT = {"TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error"}
@@ -97,14 +98,8 @@ class Child:
 def read_peak_gib() -> float:
     """Returns this process's highest memory so far: allocated on the GPU, else resident."""
     torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / GIB
-    status = Path("/proc/self/status")
-    if status.exists():  # `ru_maxrss` survives exec: a child would begin with its parent's peak
-        found = dict(line.split(":", 1) for line in status.read_text(encoding="ascii").splitlines())
-        return int(found["VmHWM"].split()[0]) / 2**20
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB
+    has_gpu = torch is not None and torch.cuda.is_available()
+    return speeds.read_peak_gib(torch.device("cuda") if has_gpu else SimpleNamespace(type="cpu"))
 
 
 def give_memory_back() -> bool:

@@ -20,9 +20,9 @@ from typing import Any
 
 from playwright.sync_api import Browser
 
-from bnf_lab.config import RunConfig
-from tests.benchmarks.chat import embedded_model
+from bnf_lab.config import EMBEDDED_MODEL, RunConfig
 from tests.benchmarks.report import Report, Row, ratio_of_medians
+from tests.benchmarks.work import find_model
 from tests.browser import LabPage, Server, Watcher, open_browser, open_page, running_server
 
 DEMO = "short_answers"
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Report:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # so that server and worker end with it
     measured = Seconds()
-    model = (args.model or embedded_model()).resolve()
+    model = (args.model or find_model(EMBEDDED_MODEL)).resolve()
     with open_browser() as browser:
         for _ in range(args.rounds):
             with tempfile.TemporaryDirectory(prefix="bnf-lab-ui-") as folder:
