@@ -1,6 +1,6 @@
 """What a run's step 0 shows: the base model's own values, because a fresh adapter changes nothing.
 
-They come from the reference's scores, so no run pays a forward pass for them. This room must not know files or pages.
+They come from the base model's scores, so no run pays a forward pass for them. This room must not know files or pages.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from bnf_lab.batches import EncodedResponse
@@ -31,6 +32,7 @@ def build_baseline(
     tokenizer: PreTrainedTokenizerBase,
     *,
     is_held_out: bool,
+    loss_references: Mapping[str, Tensor] | None = None,
 ) -> Baseline:
     """Builds the baseline of a probe.
 
@@ -39,25 +41,30 @@ def build_baseline(
         stats: Judgement id -> the reference's `TokenStats`, (n,) each.
         tokenizer: Spells the tokens.
         is_held_out: Whether training never sees the responses' prompts.
+        loss_references: Judgement id -> log q (n,), where the loss compares with something else than the base.
     """
+    others = loss_references or {}
     header = TokenHeader(
-        tuple(_probe_response(r, stats[r.judgement_id], tokenizer) for r in responses), is_held_out=is_held_out
+        tuple(_probe_response(r, stats[r.judgement_id], tokenizer, others.get(r.judgement_id)) for r in responses), is_held_out=is_held_out
     )
     scores = tuple(
-        ResponseScore(r, stats[r.judgement_id], stats[r.judgement_id], torch.zeros(len(r.response_ids)))
+        ResponseScore(
+            r, stats[r.judgement_id], stats[r.judgement_id], torch.zeros(len(r.response_ids)),
+            others.get(r.judgement_id),
+        )
         for r in responses
     )
     return Baseline(header, scores)
 
 
 def _probe_response(
-    response: EncodedResponse, stats: TokenStats, tokenizer: PreTrainedTokenizerBase
+    response: EncodedResponse, stats: TokenStats, tokenizer: PreTrainedTokenizerBase, loss_reference: Tensor | None
 ) -> ProbeResponse:
     return ProbeResponse(
         response.judgement_id,
         "preferred" if response.is_preferred else "dispreferred",
         response.prompt_key[-1].content,
         tuple(tokenizer.decode([token]) for token in response.response_ids),
-        rounded(stats.logps),
+        rounded(stats.logps if loss_reference is None else loss_reference),
         rounded(stats.target_logits),
     )

@@ -1,8 +1,8 @@
 """Judgements -> token ids -> the plan of a run.
 
 This room knows a tokenizer's chat template and nothing of models, files or pages. Everything is decided before the
-first step: which responses are held out, in which order the others come and what each micro-batch holds, so that a
-resumed run sees the same data as an uninterrupted one.
+first step: in which order the responses come and what each micro-batch holds, so that a resumed run sees the same data
+as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -12,22 +12,20 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from transformers import PreTrainedTokenizerBase
 
 from bnf_lab.config import RunConfig, pick_micro_batch_size
 from bnf_lab.errors import RunRefused
-from bnf_lab.losses import Loss
-from bnf_lab.preferences import Judgement, Message, group_units
+from bnf_lab.losses import LOSSES, Loss
+from bnf_lab.preferences import Judgement, Message, Unit
+from bnf_lab.settings import method_label
+from bnf_lab.splits import count_judged_both_ways
 
-PROBE_LIMIT = 32
-MIN_PROMPTS_TO_HOLD_OUT = 5
 MEASURED_UNITS = 64  # units whose mean length stands for all
 _MARK = "\u2603"  # stands for a response while the template's end-of-turn text is looked for
-
-Unit = tuple[Judgement, ...]
 
 
 @dataclass(frozen=True)
@@ -49,20 +47,16 @@ class EncodedResponse:
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """The responses of one forward pass, and over how many units the loss of the whole step is averaged."""
+    """The responses of one forward pass, and over how many units the loss of the whole step is averaged.
+
+    `mismatched` are the whole step's responses under other prompts, from which KTO's reference point is estimated;
+    empty for other losses.
+    """
 
     responses: tuple[EncodedResponse, ...]
     pairs: tuple[tuple[int, int], ...]
     n_units_in_step: int
-
-
-@dataclass(frozen=True)
-class Split:
-    """Units to train on and units held out; `is_held_out` is False where there were too few prompts to hold any out."""
-
-    train: tuple[Unit, ...]
-    probe: tuple[Unit, ...]
-    is_held_out: bool
+    mismatched: tuple[EncodedResponse, ...] = ()
 
 
 class Encoder:
@@ -121,52 +115,9 @@ def _end_of_turn_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return suffix[:1] if suffix and suffix[0] in special else [tokenizer.eos_token_id]
 
 
-def split_units(judgements: Iterable[Judgement], *, n_probe: int, seed: int) -> Split:
-    """Holds units out by prompt, so that the probe shares no prompt with the training part.
-
-    Args:
-        judgements: All of the run's data.
-        n_probe: Pairs wanted in the probe, at most 32; as many single responses of each verdict where there are no
-            pairs. At most a fifth of the prompts is held out.
-        seed: Decides which.
-
-    Returns:
-        The split. With fewer than 5 prompts nothing is held out and the probe repeats training units.
-    """
-    units = group_units(judgements)
-    by_prompt: dict[tuple[Message, ...], list[Unit]] = {}
-    for unit in units:
-        by_prompt.setdefault(unit[0].prompt, []).append(unit)
-    prompts = list(by_prompt)
-    random.Random(seed).shuffle(prompts)  # noqa: S311 - a split, not a secret
-    held_out = len(prompts) >= MIN_PROMPTS_TO_HOLD_OUT
-    budget = max(1, len(prompts) // 5) if held_out else len(prompts)
-    probe, used = _fill_probe([by_prompt[p] for p in prompts[:budget]], min(n_probe, PROBE_LIMIT))
-    chosen = set(prompts[:used]) if held_out else set()
-    train = [unit for unit in units if unit[0].prompt not in chosen]
-    return Split(tuple(train), tuple(probe), held_out)
-
-
-def _fill_probe(groups: list[list[Unit]], wanted: int) -> tuple[list[Unit], int]:
-    """Takes whole prompts until each verdict has `wanted` responses; returns the units and the prompts used."""
-    probe: list[Unit] = []
-    counts = {True: 0, False: 0}
-    for used, group in enumerate(groups):
-        if min(counts.values()) >= wanted or max(counts.values()) >= PROBE_LIMIT:
-            return probe, used
-        for unit in group:
-            verdicts = [j.is_preferred for j in unit]
-            if all(counts[v] < PROBE_LIMIT for v in verdicts):
-                probe.append(unit)
-                for verdict in verdicts:
-                    counts[verdict] += 1
-    return probe, len(groups)
-
-
 def plan_steps(
     units: Sequence[Unit],
     config: RunConfig,
-    loss: Loss,
     encode: Callable[[Judgement], EncodedResponse],
     *,
     has_gpu: bool = False,
@@ -181,7 +132,6 @@ def plan_steps(
     Args:
         units: What to train on.
         config: The run's settings.
-        loss: The run's loss.
         encode: From a judgement to its tokens.
         has_gpu: Decides the size of a micro-batch where the settings leave it open.
         n_processes: How many processes share each step; its micro-batches are a multiple of them.
@@ -190,7 +140,8 @@ def plan_steps(
         RunRefused: If there is nothing to train on, a pairwise loss finds no pair, or a step is too small for the
             processes.
     """
-    usable = _usable_units(units, loss)
+    loss = LOSSES[config.method]
+    usable = _usable_units(units, loss, config.method)
     order = random.Random(config.seed)  # noqa: S311 - an order, not a secret
     cached = functools.cache(encode)
     looked_at = [cached(judgement).n_tokens for unit in usable[:MEASURED_UNITS] for judgement in unit]
@@ -203,24 +154,47 @@ def plan_steps(
         while sum(map(len, step)) < config.responses_per_step:
             queue = queue or order.sample(usable, len(usable))
             step.append(queue.pop())
-        atoms = step if loss.needs_pairs else [(judgement,) for unit in step for judgement in unit]
-        rows = order_rows([tuple(map(cached, atom)) for atom in atoms])
+        atoms = step if loss.keeps_pairs else [(j,) for unit in step for j in unit if _counts(j, loss)]
+        rows = [tuple(map(cached, atom)) for atom in atoms]
+        mismatched = _mismatch(rows, config.max_tokens) if loss.needs_reference_point else ()
+        n_units = len(rows) if loss.needs_pairs else sum(map(len, rows))
+        rows = order_rows(rows)
         bounds = [round(i * len(rows) / n_micro) for i in range(n_micro + 1)]
-        plan.extend(_micro_batch(rows[a:b], len(rows)) for a, b in itertools.pairwise(bounds))
+        plan.extend(_micro_batch(rows[a:b], n_units, mismatched) for a, b in itertools.pairwise(bounds))
     return plan
+
+
+def _counts(judgement: Judgement, loss: Loss) -> bool:
+    return judgement.is_preferred or loss.reads_dispreferred
 
 
 def _count_micro_batches(config: RunConfig, loss: Loss, micro_size: int, n_processes: int) -> int:
     """Returns the micro-batches of one step, equally many for every process and none of them empty."""
-    size = 2 if loss.needs_pairs else 1
-    n_atoms = math.ceil(config.responses_per_step / size)
+    size = 2 if loss.keeps_pairs else 1
+    # a pair is one row where it stays together, and where only its preferred side counts
+    per_row = 2 if loss.keeps_pairs or not loss.reads_dispreferred else 1
+    n_atoms = math.ceil(config.responses_per_step / per_row)
     if n_atoms < n_processes:
         raise RunRefused(
             f"A step of {config.responses_per_step} responses is too small for {n_processes} processes. Raise"
-            f" 'Responses per step' to at least {n_processes * size}, or start fewer processes."
+            f" 'Responses per step' to at least {n_processes * per_row}, or start fewer processes."
         )
     wanted = math.ceil(n_atoms / max(1, micro_size // size))
     return min(math.ceil(wanted / n_processes), n_atoms // n_processes) * n_processes
+
+
+def _mismatch(rows: Sequence[tuple[EncodedResponse, ...]], max_tokens: int) -> tuple[EncodedResponse, ...]:
+    """Puts each response of a step under the next other prompt, cut where both exceed `max_tokens`."""
+    responses = [r for row in rows for r in row]
+    found = []
+    for index, response in enumerate(responses):
+        others = (*responses[index + 1 :], *responses[:index])
+        prompt = next((o for o in others if o.prompt_ids != response.prompt_ids), None)
+        room = max_tokens - len(prompt.prompt_ids) if prompt else 0
+        if room > 0:
+            name = f"{prompt.judgement_id}+{response.judgement_id}"
+            found.append(replace(prompt, judgement_id=name, response_ids=response.response_ids[:room]))
+    return tuple(found)
 
 
 def order_for_packing(responses: Iterable[EncodedResponse]) -> list[EncodedResponse]:
@@ -236,20 +210,35 @@ def order_rows(rows: Sequence[tuple[EncodedResponse, ...]]) -> list[tuple[Encode
     return sorted(rows, key=lambda row: (longest[row[0].prompt_ids], row[0].prompt_ids, row[0].n_tokens))
 
 
-def _usable_units(units: Sequence[Unit], loss: Loss) -> list[Unit]:
+def _usable_units(units: Sequence[Unit], loss: Loss, method: str) -> list[Unit]:
+    """Returns the units that the loss can learn from.
+
+    Raises:
+        RunRefused: If there are none.
+    """
     if not units:
         raise RunRefused("There is no judgement to train on. Upload, mark or load some under Preferences first.")
-    usable = [unit for unit in units if len(unit) == 2 or not loss.needs_pairs]
-    if not usable:
-        n_prompts = len({unit[0].prompt for unit in units})
+    label = method_label(method)
+    if loss.keeps_pairs and not any(len(unit) == 2 for unit in units):
+        n_both, n_prompts = count_judged_both_ways(units)
         raise RunRefused(
-            f"{loss.label} needs pairs: 0 of {n_prompts} prompts have a preferred and a dispreferred response as a"
-            " pair. Mark both for some prompts, or choose BNF, which needs no pairs."
+            f"{label} needs pairs: {n_both} of {n_prompts} prompts have both verdicts"
+            f"{', but none as a pair' if n_both else ''}. Give a preferred and a dispreferred response to the same"
+            " prompt as one pair, or choose BNF, which needs no pairs."
+        )
+    usable = [unit for unit in units if len(unit) == 2 or not loss.needs_pairs]
+    usable = [unit for unit in usable if any(_counts(judgement, loss) for judgement in unit)]
+    if not usable:
+        raise RunRefused(
+            f"{label} learns from preferred responses alone: 0 of {sum(map(len, units))} are preferred. Mark some as"
+            " preferred, or choose BNF, which learns from both."
         )
     return usable
 
 
-def _micro_batch(rows: Sequence[tuple[EncodedResponse, ...]], n_units: int) -> MicroBatch:
-    responses = tuple(r for row in rows for r in row)
-    pairs = tuple((i, i + 1) for i in range(0, len(responses), 2)) if len(rows[0]) == 2 else ()
-    return MicroBatch(responses, pairs, n_units)
+def _micro_batch(
+    rows: Sequence[tuple[EncodedResponse, ...]], n_units: int, mismatched: tuple[EncodedResponse, ...]
+) -> MicroBatch:
+    starts = itertools.accumulate((len(row) for row in rows), initial=0)
+    pairs = tuple((start, start + 1) for start, row in zip(starts, rows, strict=False) if len(row) == 2)
+    return MicroBatch(tuple(r for row in rows for r in row), pairs, n_units, mismatched)

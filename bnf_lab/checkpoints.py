@@ -14,7 +14,7 @@ import re
 import shutil
 from pathlib import Path
 
-from bnf_lab.errors import RunRefused
+from bnf_lab.errors import AdapterRefused, RunRefused
 from bnf_lab.files import write_atomically
 
 MANIFEST = "MANIFEST.json"
@@ -84,6 +84,22 @@ def list_checkpoints(run_dir: Path) -> list[tuple[int, Path]]:
 def newest_checkpoint(run_dir: Path) -> Path | None:
     """Returns the checkpoint of the highest step that verifies, None if there is none."""
     return next((path for _, path in reversed(list_checkpoints(run_dir)) if verify_checkpoint(path)), None)
+
+
+def find_adapter(given: Path, where: str) -> Path:
+    """Returns the folder of an adapter: the folder given, its `adapter/`, or its newest checkpoint.
+
+    Raises:
+        AdapterRefused: If there is none; the text begins with `where`.
+    """
+    newest = newest_checkpoint(given)
+    for path in (given, given / "adapter", *([newest] if newest else [])):
+        if (path / "adapter_config.json").is_file():
+            return path
+    raise AdapterRefused(
+        f"{where} {given.name}: there is no adapter. Give a run folder, or one with adapter_config.json and"
+        " adapter_model.safetensors."
+    )
 
 
 def remove_stale(run_dir: Path) -> None:

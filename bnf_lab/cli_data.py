@@ -17,8 +17,9 @@ from bnf_lab.demos import find_demo_set
 from bnf_lab.errors import ImportRefused, LabError, ModelUnavailable, shown
 from bnf_lab.fetch import FetchProgress, fetch_model, is_fetched, model_folder
 from bnf_lab.home import data_home, models_dir
-from bnf_lab.importers import ColumnMapping, ImportReport, import_file
+from bnf_lab.importers import ColumnMapping, ImportReport, RatingRule, import_file
 from bnf_lab.preferences import Judgement, Source
+from bnf_lab.ratings import CENTRINGS, WEIGHTINGS
 from bnf_lab.rows import file_label
 
 DEMO = "demo:"
@@ -47,9 +48,27 @@ def add_import_options(parser: argparse.ArgumentParser) -> None:
         "--threshold", type=float, metavar="RATING", help="rating from which an answer is preferred (default: median)"
     )
     parser.add_argument(
+        "--centring", choices=CENTRINGS, default=CENTRINGS[0],
+        help="compare ratings with that threshold, or with the mean of each prompt's own answers (%(default)s); ranks "
+        "always within the prompt",
+    )  # fmt: skip
+    parser.add_argument(
+        "--weighting", choices=WEIGHTINGS, default=WEIGHTINGS[0],
+        help="weigh rated answers alike, or by their distance from there (%(default)s); ranks always by distance",
+    )  # fmt: skip
+    parser.add_argument(
         "--map", action="append", default=[], metavar="FIELD=COLUMN",
         help=f"say which column is which, for columns that are not recognised; FIELD is {', '.join(MAPPING_FIELDS)}",
     )  # fmt: skip
+
+
+def rating_rule(args: argparse.Namespace) -> RatingRule:
+    """Returns what a command line says about ratings.
+
+    Raises:
+        ImportRefused: If its choices contradict each other.
+    """
+    return RatingRule(args.threshold, args.centring, args.weighting)
 
 
 def whole(low: int, high: int) -> Any:
@@ -90,8 +109,11 @@ def run_fetch_model(args: argparse.Namespace, output: Output) -> int:
 
 
 def model_name(given: str) -> str:
-    """Returns a model's name as settings hold it: a folder with a model becomes absolute, other names stay."""
-    return str(Path(given).resolve()) if (Path(given) / "config.json").is_file() else given
+    """Returns a model's name, or `run:FOLDER`, as settings hold it: a folder becomes absolute, other names stay."""
+    prefix = "run:" if given.startswith("run:") else ""
+    path = Path(given.removeprefix(prefix))
+    is_folder = path.is_dir() if prefix else (path / "config.json").is_file()
+    return f"{prefix}{path.resolve()}" if is_folder else given
 
 
 def locate_model(name: str) -> Path:
@@ -111,15 +133,14 @@ def locate_model(name: str) -> Path:
 
 def run_check(args: argparse.Namespace, output: Output) -> int:
     """Reports on every file; code 2 if one of them yields no judgement at all."""
-    mapping, count_tokens = build_mapping(args.map), None
+    mapping, rule, count_tokens = build_mapping(args.map), rating_rule(args), None
     if args.model is not None:
         count_tokens = _token_counter(locate_model(model_name(args.model)))
     code = 0
     for file in args.files:
         try:
             report = import_file(
-                require_file(file), mapping=mapping, threshold=args.threshold, count_tokens=count_tokens,
-                max_tokens=args.max_tokens,
+                require_file(file), mapping=mapping, rule=rule, count_tokens=count_tokens, max_tokens=args.max_tokens,
             )  # fmt: skip
             problem = _why_nothing(report)
             output.result(_record(report), _describe(report))
@@ -168,8 +189,8 @@ def _describe(report: ImportReport) -> str:
         f" ({n_preferred} preferred, {len(report.judgements) - n_preferred} dispreferred responses),"
         f" {len(report.refused)} refused"
     ]
-    if report.threshold is not None:
-        lines.append(f"  preferred from a rating of {report.threshold:g}")
+    if report.how is not None:
+        lines.append(f"  {report.how}")
     lines += [f"  refused: {r.reason}" for r in report.refused[:SHOWN_REFUSALS]]
     if len(report.refused) > SHOWN_REFUSALS:
         lines.append(f"  refused: {len(report.refused) - SHOWN_REFUSALS} more; --json lists them all")
@@ -177,9 +198,10 @@ def _describe(report: ImportReport) -> str:
 
 
 def read_judgements(
-    sources: Sequence[str], *, mapping: Sequence[str], threshold: float | None, output: Output
+    sources: Sequence[str], *, mapping: Sequence[str], rule: RatingRule, output: Output
 ) -> tuple[Judgement, ...]:
-    """Returns the judgements of files and demo sets, in their order; says on stderr what was left out.
+    """Returns the judgements of files and demo sets, in their order; says on stderr how ratings count and what is
+    left out.
 
     Raises:
         LabError: If one of them yields no judgement.
@@ -190,10 +212,12 @@ def read_judgements(
             name = source.removeprefix(DEMO)
             report = import_file(find_demo_set(name), name=name, source=Source.DEMO)
         else:
-            report = import_file(require_file(source), mapping=columns, threshold=threshold)
+            report = import_file(require_file(source), mapping=columns, rule=rule)
         problem = _why_nothing(report)
         if problem:
             raise ImportRefused(problem)
+        if report.how is not None:
+            output.complain(f"{report.file}: {report.how}.")
         if report.refused:
             output.complain(
                 f"{report.file}: {len(report.refused)} of {report.n_rows} rows are left out;"
@@ -237,5 +261,5 @@ def build_mapping(pairs: Sequence[str]) -> ColumnMapping | None:
                 f"--map is {shown(pair)}; FIELD=COLUMN is needed, where FIELD is one of {', '.join(MAPPING_FIELDS)}."
             )
         columns[name] = column
-    kind = "ratings" if "rating" in columns else "labels" if "label" in columns else "pairs"
-    return ColumnMapping(kind, **columns)
+    kinds = {"rank": "ranks", "rating": "ratings", "label": "labels"}
+    return ColumnMapping(next((kind for part, kind in kinds.items() if part in columns), "pairs"), **columns)

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from bnf_lab.chat_records import ChatRequest, PaneUpdate
-from bnf_lab.checkpoints import has_all_files, newest_checkpoint
-from bnf_lab.cli_data import add_import_options, locate_model, model_name, read_judgements, whole
+from bnf_lab.checkpoints import find_adapter, has_all_files, newest_checkpoint
+from bnf_lab.cli_data import add_import_options, locate_model, model_name, rating_rule, read_judgements, whole
 from bnf_lab.cli_output import Output, UsageError
 from bnf_lab.config import EMBEDDED_MODEL
-from bnf_lab.errors import AdapterRefused, LabError, RunRefused
+from bnf_lab.errors import LabError, RunRefused
 from bnf_lab.exports import export_adapter, export_merged
 from bnf_lab.preferences import Judgement, Message, group_units
 from bnf_lab.runs import RunFolder
@@ -77,28 +77,17 @@ def choose_model(adapter: Path | None, model: str | None) -> Chosen:
     """
     path, own_model = None, None
     if adapter is not None:
-        path = _find_adapter(adapter.resolve())
+        path = find_adapter(adapter.resolve(), "--adapter")
         run = next((p for p in (path, path.parent) if (p / "status.json").is_file()), None)
         own_model = RunFolder(run).read_config().model if run else None
     name = model_name(model) if model is not None else own_model or EMBEDDED_MODEL
     return Chosen(name, locate_model(name), path)
 
 
-def _find_adapter(given: Path) -> Path:
-    newest = newest_checkpoint(given)
-    for path in (given, given / "adapter", *([newest] if newest else [])):
-        if (path / "adapter_config.json").is_file():
-            return path
-    raise AdapterRefused(
-        f"--adapter {given.name}: there is no adapter. Give a run folder, or one with adapter_config.json and"
-        " adapter_model.safetensors."
-    )
-
-
 def run_score(args: argparse.Namespace, output: Output) -> int:
     """Scores the first pairs under base and aligned model with the numbers of the plots."""
     chosen = choose_model(args.adapter, args.model)
-    judgements = read_judgements(args.data, mapping=args.map, threshold=args.threshold, output=output)
+    judgements = read_judgements(args.data, mapping=args.map, rule=rating_rule(args), output=output)
     units = group_units(judgements)[: args.pairs]
     output.progress(f"scoring {sum(map(len, units))} responses")
     points = _score(chosen, [j for unit in units for j in unit], args.max_tokens)

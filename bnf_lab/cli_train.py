@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from bnf_lab import worker
-from bnf_lab.cli_data import add_import_options, model_name, read_judgements
+from bnf_lab.cli_data import add_import_options, model_name, rating_rule, read_judgements
 from bnf_lab.cli_output import Output, UsageError
 from bnf_lab.cli_report import describe_check, describe_status, report_end
 from bnf_lab.config import RunConfig, field_default, field_specs, parse_field
@@ -110,8 +110,9 @@ def read_settings(args: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
     # YAML 1.1 takes 5e-4 for a text, as flags are
     values = {k: parse_field(k, v) if k in field_specs() and isinstance(v, str) else v for k, v in values.items()}
-    if isinstance(values.get("model"), str):
-        values["model"] = model_name(values["model"])
+    for name in ("model", "reference"):
+        if isinstance(values.get(name), str):
+            values[name] = model_name(values[name])
     return values
 
 
@@ -132,7 +133,7 @@ def _read_config_file(path: Path) -> dict[str, Any]:
 def _require_judgements(args: argparse.Namespace, output: Output) -> tuple[Judgement, ...]:
     if not args.data:
         raise UsageError("--data is missing. Give a file of judged responses or demo:short_answers.")
-    return read_judgements(args.data, mapping=args.map, threshold=args.threshold, output=output)
+    return read_judgements(args.data, mapping=args.map, rule=rating_rule(args), output=output)
 
 
 def _open_run(args: argparse.Namespace, given: dict[str, Any], output: Output) -> RunFolder:

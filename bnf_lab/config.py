@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from bnf_lab.errors import ConfigError, shown
+from bnf_lab.settings import METHODS, FieldSpec, setting
 
 EMBEDDED_MODEL = "embedded"
 EMBEDDED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -22,39 +23,12 @@ CPU_TOKENS_AT_ONCE, GPU_TOKENS_AT_ONCE = 512, 2048  # a processor gains nothing 
 
 
 @dataclass(frozen=True)
-class FieldSpec:
-    """What a widget, a flag and a check need to know about one setting.
-
-    `group` is `essential` (always shown), `advanced` (folded away) or `experiment`. `methods` names
-    the methods that read the setting; empty means all of them.
-    """
-
-    label: str
-    help: str
-    group: str
-    unit: str = ""
-    minimum: float | None = None
-    maximum: float | None = None
-    step: float | None = None
-    choices: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ()
-    max_chars: int = 300
-
-
-def setting(default: Any, label: str, help: str, group: str, **spec: Any) -> Any:
-    """Declares one field of `RunConfig` together with its metadata."""
-    if isinstance(default, list | dict):
-        raise TypeError("a setting's default must be immutable")
-    return field(default=default, metadata={"spec": FieldSpec(label, help, group, **spec)})
-
-
-@dataclass(frozen=True)
 class RunConfig:
     """Everything that decides a run, saved to `config.json` before any model is loaded."""
 
     method: str = setting(
-        "bnf", "Method", "BNF is stable without tuning; DPO and NLL (likelihood up / down) are there for contrast.",
-        "essential", choices=("bnf", "dpo", "nll"))
+        "bnf", "Method", "BNF needs neither pairs nor tuning; the others are there for contrast.", "essential",
+        choices=tuple(METHODS), choice_labels={name: method.label for name, method in METHODS.items()})
     model: str = setting(
         EMBEDDED_MODEL, "Model",
         "`embedded` (SmolLM2-135M-Instruct), a hub id such as owner/name, or a folder in the lab's models folder.",
@@ -72,8 +46,29 @@ class RunConfig:
         12, "Held-out pairs", "Kept out of training and scored for the plots (at most 32).", "essential",
         unit="pairs", minimum=1, maximum=32, step=1)
     beta: float = setting(
-        0.1, "DPO beta", "How strongly DPO holds the policy to the reference.", "advanced",
-        minimum=1e-3, maximum=10.0, methods=("dpo",))
+        0.1, "Beta", "How strongly the method holds the policy to the reference.", "advanced",
+        minimum=1e-3, maximum=10.0, methods=("dpo", "ipo", "slic", "kto", "hybrid"))
+    simpo_beta: float = setting(
+        2.0, "SimPO beta", "Scale of the gap between a pair's mean log-likelihoods.", "advanced",
+        minimum=1e-2, maximum=100.0, methods=("simpo", "hybrid"))
+    simpo_gamma: float = setting(
+        1.0, "SimPO gamma", "Margin that the scaled gap has to exceed; half of SimPO beta to begin with.", "advanced",
+        minimum=0.0, maximum=100.0, methods=("simpo", "hybrid"))
+    orpo_lambda: float = setting(
+        0.1, "ORPO lambda", "Weight of the ratio of odds beside the fine-tuning.", "advanced",
+        minimum=0.0, maximum=100.0, methods=("orpo",))
+    kto_desirable: float = setting(
+        1.0, "KTO weight of preferred", "Raise it where preferred responses are rare.", "advanced",
+        minimum=0.0, maximum=100.0, methods=("kto",))
+    kto_undesirable: float = setting(
+        1.0, "KTO weight of dispreferred", "Raise it where dispreferred responses are rare.", "advanced",
+        minimum=0.0, maximum=100.0, methods=("kto",))
+    hybrid_weight: float = setting(
+        0.5, "Contrastive weight", "How much the contrastive term counts beside BNF; 0 is plain BNF.", "advanced",
+        minimum=0.0, maximum=10.0, methods=("hybrid",))
+    hybrid_term: str = setting(
+        "dpo", "Contrastive term", "Which loss stands beside BNF.", "advanced",
+        choices=("dpo", "simpo"), choice_labels={"dpo": "DPO", "simpo": "SimPO"}, methods=("hybrid",))
     micro_batch_size: int = setting(
         0, "Responses at once",
         "Responses in one forward pass; fewer need less memory and give the same result. 0 takes as many of"
@@ -122,6 +117,22 @@ class RunConfig:
         0.0, "Time for plots",
         "Largest share of the run's time spent scoring the held-out responses; 0 means 0.2 on a CPU, 0.05 on a GPU.",
         "advanced", minimum=0.0, maximum=0.9, step=0.01)
+    pair_fraction: float = setting(
+        1.0, "Share of pairs kept", "Of the training pairs; the others lose one side at random.", "experiment",
+        minimum=0.0, maximum=1.0, step=0.05)
+    label_noise: float = setting(
+        0.0, "Flipped verdicts", "Share of the training verdicts turned round; a pair turns as a whole.", "experiment",
+        minimum=0.0, maximum=1.0, step=0.05)
+    contradictions: float = setting(
+        0.0, "Contradictions", "Share of the training data that comes a second time with the opposite verdict.",
+        "experiment", minimum=0.0, maximum=1.0, step=0.05)
+    reference: str = setting(
+        "base", "Reference",
+        "What the loss compares with: base, run:FOLDER (an earlier run's or any adapter), or a model with the same"
+        " tokenizer.", "experiment", max_chars=500)
+    reference_temperature: float = setting(
+        1.0, "Reference temperature", "The reference's logits are divided by it.", "experiment",
+        minimum=0.1, maximum=10.0)
     seed: int = setting(
         0, "Seed", "Decides the split, the data order and the adapter's first weights.", "advanced",
         minimum=0, maximum=2**31 - 1, step=1)

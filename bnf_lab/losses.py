@@ -1,10 +1,8 @@
 """Preference losses as pure functions of tensors: what they return depends on their arguments alone. torch only.
 
-R is the number of responses in a batch and T the longest response, in tokens. All log-probabilities are natural
-logarithms in float32, at response tokens only; positions where `mask` is False never count. This room must not know
-models, tokenizers, files or pages.
-
-A loss is a function `(scores, **settings) -> LossOutput` with an entry in `LOSSES`.
+A loss is a function `(scores, **settings) -> (U,) float32` with one value a unit (response or pair) and an entry in
+`LOSSES`; the caller decides what to average over. The record that a loss reads is in `loss_terms`, the losses that
+compare pairs are in `pair_losses`. This room must not know models, tokenizers, files or pages.
 """
 
 from __future__ import annotations
@@ -13,44 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class TokenScores:
-    """What a loss may see of one batch.
-
-    Attributes:
-        policy_logps: (R, T) float32, log p_i of each response token under the policy; carries the gradient.
-        reference_logps: (R, T) float32, log q_i of the same tokens under the frozen reference.
-        entropies: (R, T) float32, entropy of the policy's distribution at each position, nats; no gradient.
-        mask: (R, T) bool, True at response tokens; every row has at least one.
-        is_preferred: (R,) bool.
-        weights: (R,) float32 in (0, 1], how much each judgement counts.
-        pairs: (P, 2) long, rows of the preferred and the dispreferred response of each complete pair.
-    """
-
-    policy_logps: Tensor
-    reference_logps: Tensor
-    entropies: Tensor
-    mask: Tensor
-    is_preferred: Tensor
-    weights: Tensor
-    pairs: Tensor
-
-
-@dataclass(frozen=True)
-class LossOutput:
-    """A loss by unit, so that the caller decides what to average over.
-
-    Attributes:
-        losses: (U,) float32 with gradient; one value a unit (response or pair).
-        token_weights: (R, T) float32 without gradient, BNF's weight w of each token (0 outside the mask).
-    """
-
-    losses: Tensor
-    token_weights: Tensor
+from bnf_lab.loss_terms import TokenScores, mean_logps, sequence_shifts, token_means
+from bnf_lab.pair_losses import dpo_loss, ipo_loss, orpo_loss, simpo_loss, slic_loss
 
 
 @dataclass(frozen=True)
@@ -59,21 +23,29 @@ class Loss:
 
     Attributes:
         compute: The loss.
-        label: Name for people.
-        summary: One sentence on what it does to likelihoods.
-        unit: "response" if `losses` has one value a response, "pair" if one a pair.
         settings: Names of the `RunConfig` fields handed over as keyword arguments.
+        pairs: "ignored", "used" where there are any, or "needed": responses without a partner are left out.
+        needs_reference: Whether the loss reads the reference's log-probabilities.
+        reads_dispreferred: Whether dispreferred responses count at all.
+        needs_reference_point: Whether the loss reads `TokenScores.reference_point`.
     """
 
-    compute: Callable[..., LossOutput]
-    label: str
-    summary: str
-    unit: str = "response"
+    compute: Callable[..., Tensor]
     settings: tuple[str, ...] = ()
+    pairs: str = "ignored"
+    needs_reference: bool = True
+    reads_dispreferred: bool = True
+    needs_reference_point: bool = False
 
     @property
     def needs_pairs(self) -> bool:
-        return self.unit == "pair"
+        """True if the loss is one value a pair, else one a response."""
+        return self.pairs == "needed"
+
+    @property
+    def keeps_pairs(self) -> bool:
+        """True if the two responses of a pair must be in one batch."""
+        return self.pairs != "ignored"
 
 
 def bnf_token_weights(policy_logps: Tensor, reference_logps: Tensor) -> Tensor:
@@ -119,7 +91,7 @@ def _logit(logps: Tensor) -> Tensor:
     return logps - torch.log(-torch.expm1(logps))
 
 
-def bnf_loss(scores: TokenScores) -> LossOutput:
+def bnf_loss(scores: TokenScores) -> Tensor:
     """Computes the Bidirectional Negative Feedback loss, one value a response.
 
     For a response of n tokens, s = +1 if preferred and -1 if dispreferred, judgement weight c:
@@ -135,7 +107,7 @@ def bnf_loss(scores: TokenScores) -> LossOutput:
         scores: See `TokenScores`; pairs are not used.
 
     Returns:
-        `losses` (R,), each response divided by its own length, so that it never depends on its batch mates.
+        (R,), each response divided by its own length, so that it never depends on its batch mates.
 
     Source:
         arXiv 2410.04834. The authors' code divides by the shortest response of the batch and adds 1e-6 in three
@@ -148,16 +120,16 @@ def bnf_loss(scores: TokenScores) -> LossOutput:
     >>> entropy = -(p * p.log() + (1 - p) * (1 - p).log())
     >>> one = torch.ones(1)
     >>> scores = TokenScores(p.log(), q.log(), entropy, p > 0, one > 0, one, torch.empty(0, 2, dtype=torch.long))
-    >>> round(bnf_loss(scores).losses.item(), 4)
+    >>> round(bnf_loss(scores).item(), 4)
     0.7777
     """
     weights = bnf_token_weights(scores.policy_logps, scores.reference_logps)
     surrogate = -weights * scores.policy_logps
     token_losses = surrogate + ((1 - weights) * scores.entropies).detach()
-    return LossOutput(_signed(scores) * _token_means(token_losses, scores.mask), _inside(weights, scores.mask))
+    return _signed(scores) * token_means(token_losses, scores.mask)
 
 
-def nll_loss(scores: TokenScores) -> LossOutput:
+def nll_loss(scores: TokenScores) -> Tensor:
     """Computes likelihood up / down, one value a response: L = c s (1/n) sum_i -log p_i.
 
     Its gradient by the target logit is -s (1 - p)/n: for dispreferred text the push grows as the likelihood falls, the
@@ -166,35 +138,69 @@ def nll_loss(scores: TokenScores) -> LossOutput:
     Source:
         Unlikelihood in its plain form; the baseline of arXiv 2410.04834.
     """
-    weights = bnf_token_weights(scores.policy_logps, scores.reference_logps)
-    return LossOutput(
-        _signed(scores) * _token_means(-scores.policy_logps, scores.mask), _inside(weights, scores.mask)
-    )
+    return -_signed(scores) * mean_logps(scores)
 
 
-def dpo_loss(scores: TokenScores, *, beta: float) -> LossOutput:
-    """Computes Direct Preference Optimization, one value a pair.
+def sft_loss(scores: TokenScores) -> Tensor:
+    """Computes supervised fine-tuning on the preferred responses, one value a response: L = c (1/n) sum_i -log p_i.
 
-        L = -log sigmoid(beta (h_preferred - h_dispreferred)),   h = sum_i (log p_i - log q_i)
-
-    The pair counts with the mean weight of its two judgements.
-
-    Args:
-        scores: See `TokenScores`; only complete pairs count.
-        beta: Strength of the pull towards the reference, > 0.
-
-    Returns:
-        `losses` (P,).
+    dL/dz = -c (1 - p)/n for the target logit: the push fades as the likelihood nears 1. A dispreferred response gives
+    0 and no gradient.
 
     Source:
-        Rafailov et al. 2023 (arXiv 2305.18290), equation 7; no label smoothing.
+        The usual first stage before preference optimization; the baseline "SFT" of arXiv 2410.04834.
     """
-    shifts = ((scores.policy_logps - scores.reference_logps) * scores.mask).sum(dim=1)
-    preferred, dispreferred = scores.pairs.unbind(dim=1)
-    losses = -F.logsigmoid(beta * (shifts[preferred] - shifts[dispreferred]))
-    pair_weights = (scores.weights[preferred] + scores.weights[dispreferred]) / 2
-    weights = bnf_token_weights(scores.policy_logps, scores.reference_logps)
-    return LossOutput(pair_weights * losses, _inside(weights, scores.mask))
+    return torch.where(scores.is_preferred, -scores.weights * mean_logps(scores), 0.0)
+
+
+def kto_loss(scores: TokenScores, *, beta: float, kto_desirable: float, kto_undesirable: float) -> Tensor:
+    """Computes Kahneman-Tversky Optimization, one value a response; no pairs.
+
+        L = c lambda_D (1 - sigmoid(beta (h - z0)))   preferred,    h = sum_i (log p_i - log q_i)
+        L = c lambda_U (1 - sigmoid(beta (z0 - h)))   dispreferred
+        dL/dh = -+ c lambda beta v (1 - v),   v the sigmoid
+
+    z0 is the reference point, max(0, mean log-ratio of other prompts' responses), estimated from the whole step and
+    without gradient.
+
+    Args:
+        scores: See `TokenScores`; pairs are not used.
+        beta: How soon gains and losses saturate, > 0; 0.1 in the paper.
+        kto_desirable: lambda_D, weight of preferred responses; 1 where both verdicts are about equally frequent.
+        kto_undesirable: lambda_U, weight of dispreferred responses.
+
+    Source:
+        Ethayarajh et al. 2024 (arXiv 2402.01306), equations 7 and 8.
+    """
+    gains = torch.where(scores.is_preferred, 1.0, -1.0) * (sequence_shifts(scores) - scores.reference_point)
+    factors = torch.where(scores.is_preferred, kto_desirable, kto_undesirable)
+    return scores.weights * factors * (1 - torch.sigmoid(beta * gains))
+
+
+def hybrid_loss(
+    scores: TokenScores, *, hybrid_weight: float, hybrid_term: str, beta: float, simpo_beta: float, simpo_gamma: float
+) -> Tensor:
+    """Computes BNF plus a contrastive term, one value a response: L = L_BNF + c L_pair for each response of a pair.
+
+    Averaged over complete pairs this is mean L_BNF + c mean L_pair; a response without a partner counts with its BNF
+    alone.
+
+    Args:
+        scores: See `TokenScores`.
+        hybrid_weight: c, >= 0.
+        hybrid_term: "dpo" or "simpo".
+        beta: See `dpo_loss`.
+        simpo_beta: See `simpo_loss`.
+        simpo_gamma: See `simpo_loss`.
+
+    Source:
+        Left open by arXiv 2410.04834; not from a paper.
+    """
+    if hybrid_term == "dpo":
+        term = dpo_loss(scores, beta=beta)
+    else:
+        term = simpo_loss(scores, simpo_beta=simpo_beta, simpo_gamma=simpo_gamma)
+    return bnf_loss(scores).index_add(0, scores.pairs.flatten(), hybrid_weight * term.repeat_interleave(2))
 
 
 def _signed(scores: TokenScores) -> Tensor:
@@ -202,30 +208,17 @@ def _signed(scores: TokenScores) -> Tensor:
     return torch.where(scores.is_preferred, scores.weights, -scores.weights)
 
 
-def _token_means(values: Tensor, mask: Tensor) -> Tensor:
-    return _inside(values, mask).sum(dim=1) / mask.sum(dim=1)
-
-
-def _inside(values: Tensor, mask: Tensor) -> Tensor:
-    return torch.where(mask, values, 0.0)
-
-
 LOSSES: dict[str, Loss] = {
-    "bnf": Loss(
-        bnf_loss,
-        "BNF",
-        "Pushes hardest where the policy still equals the reference and eases off in both directions.",
-    ),
-    "dpo": Loss(
-        dpo_loss,
-        "DPO",
-        "Widens the gap between the two responses of a pair; both likelihoods may fall.",
-        unit="pair",
-        settings=("beta",),
-    ),
-    "nll": Loss(
-        nll_loss,
-        "Likelihood up / down",
-        "Raises preferred and lowers dispreferred likelihood without any brake.",
+    "bnf": Loss(bnf_loss),
+    "sft": Loss(sft_loss, needs_reference=False, reads_dispreferred=False),
+    "nll": Loss(nll_loss, needs_reference=False),
+    "dpo": Loss(dpo_loss, settings=("beta",), pairs="needed"),
+    "ipo": Loss(ipo_loss, settings=("beta",), pairs="needed"),
+    "slic": Loss(slic_loss, settings=("beta",), pairs="needed"),
+    "simpo": Loss(simpo_loss, settings=("simpo_beta", "simpo_gamma"), pairs="needed", needs_reference=False),
+    "orpo": Loss(orpo_loss, settings=("orpo_lambda",), pairs="needed", needs_reference=False),
+    "kto": Loss(kto_loss, settings=("beta", "kto_desirable", "kto_undesirable"), needs_reference_point=True),
+    "hybrid": Loss(
+        hybrid_loss, settings=("hybrid_weight", "hybrid_term", "beta", "simpo_beta", "simpo_gamma"), pairs="used"
     ),
 }

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import torch
 
-from bnf_lab.batches import EncodedResponse, Encoder, split_units
+from bnf_lab.batches import EncodedResponse, Encoder
 from bnf_lab.cards import write_model_card
 from bnf_lab.errors import LabError, RunRefused
 from bnf_lab.models import LoadedModel, load_adapter, load_model, merge_adapter
 from bnf_lab.runs import RunFolder
 from bnf_lab.scoring import compute_stats
+from bnf_lab.splits import split_units
 
 TOLERANCE = 0.05  # nats/token
 N_CHECKED = 16

@@ -240,6 +240,12 @@ def load_adapter(loaded: LoadedModel, path: Path, name: str, *, trainable: bool 
     return replace(loaded, model=wrapped)
 
 
+def remove_adapter(loaded: LoadedModel) -> None:
+    """Takes all adapters out of the base model, which is afterwards as it was loaded."""
+    if isinstance(loaded.model, PeftModel):
+        loaded.model.unload()
+
+
 def use_adapter(loaded: LoadedModel, name: str) -> None:
     """Makes a loaded adapter the active one, frozen."""
     loaded.model.set_adapter(name, inference_mode=True)

@@ -125,6 +125,10 @@ class Judgement:
         )
 
 
+Unit = tuple[Judgement, ...]
+"""A complete pair, preferred first, or one response alone."""
+
+
 def build_pair(
     prompt: tuple[Message, ...], preferred: str, dispreferred: str, *, source: Source, weight: float = 1.0
 ) -> tuple[Judgement, Judgement]:
@@ -134,7 +138,7 @@ def build_pair(
     return first, second
 
 
-def group_units(judgements: Iterable[Judgement]) -> list[tuple[Judgement, ...]]:
+def group_units(judgements: Iterable[Judgement]) -> list[Unit]:
     """Groups judgements into units: a complete pair (preferred first) or one response alone.
 
     Units keep the order in which their first member appears. A `pair_id` whose other half is
@@ -148,7 +152,7 @@ def group_units(judgements: Iterable[Judgement]) -> list[tuple[Judgement, ...]]:
     by_key: dict[str, list[Judgement]] = {}
     for judgement in judgements:
         by_key.setdefault(judgement.pair_id or judgement.id, []).append(judgement)
-    units: list[tuple[Judgement, ...]] = []
+    units: list[Unit] = []
     for members in by_key.values():
         verdicts = {m.verdict for m in members}
         if len(members) == 2 and len(verdicts) == 2:

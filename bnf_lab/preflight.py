@@ -10,15 +10,18 @@ from pathlib import Path
 
 import torch
 
-from bnf_lab.batches import EncodedResponse, Encoder, Split, Unit, plan_steps, split_units
+from bnf_lab.batches import EncodedResponse, Encoder, plan_steps
 from bnf_lab.config import RunConfig
-from bnf_lab.errors import RunRefused
+from bnf_lab.errors import LabError, RunRefused
 from bnf_lab.estimates import MemoryNeed, estimate_memory, estimate_seconds, read_shape
 from bnf_lab.lab_records import DeviceInfo, Preflight
 from bnf_lab.losses import LOSSES
 from bnf_lab.models import load_tokenizer, pick_compute_dtype
-from bnf_lab.preferences import Judgement, group_units
+from bnf_lab.preferences import Judgement, Unit, group_units
+from bnf_lab.references import locate_reference
+from bnf_lab.settings import method_label
 from bnf_lab.speeds import read_speed
+from bnf_lab.splits import Split, build_split, count_judged_both_ways
 
 FEW_RESPONSES = 8
 SLOWER_BUT_FITS = (
@@ -63,7 +66,7 @@ class Counter:
             device: The machine.
             model: The base model's folder; None while it is not fetched.
         """
-        split = split_units(judgements, n_probe=config.n_probe, seed=config.seed)
+        split = build_split(judgements, config)
         counts = {
             "n_responses": len(judgements),
             "n_pairs": sum(len(unit) == 2 for unit in group_units(judgements)),
@@ -82,7 +85,7 @@ class Counter:
         def encode(judgement: Judgement) -> EncodedResponse:
             return self.encode(model, config.max_tokens, judgement)
 
-        problems = data_problems(split, config)
+        problems = (*data_problems(split, config), *self._reference_problems(config, model))
         encoded = [encode(j) for unit in split.train for j in unit]
         probe = [encode(j) for unit in split.probe for j in unit]
         n_cut = sum(r.is_cut for r in (*encoded, *probe))
@@ -105,11 +108,18 @@ class Counter:
                 )
         return Preflight(**counts, **numbers, problems=problems, warnings=warnings)
 
+    def _reference_problems(self, config: RunConfig, model: Path) -> tuple[str, ...]:
+        try:
+            locate_reference(config, self._home, model)
+        except LabError as error:
+            return (str(error),)
+        return ()
+
     def _estimate(
         self, split: Split, config: RunConfig, device: DeviceInfo, model: Path, probe_tokens: int
     ) -> tuple[MemoryNeed, float | None]:
         plan = plan_steps(
-            split.train, config, LOSSES[config.method], lambda j: self.encode(model, config.max_tokens, j),
+            split.train, config, lambda j: self.encode(model, config.max_tokens, j),
             has_gpu=device.has_gpu,
         )  # fmt: skip
         widest = max(sum(r.n_tokens for r in m.responses) for m in plan)
@@ -133,7 +143,7 @@ class Counter:
 def data_problems(split: Split, config: RunConfig) -> tuple[str, ...]:
     """Returns what keeps these units from being trained on, each with its remedy."""
     try:
-        plan_steps(split.train, _one_step(config), LOSSES[config.method], _not_encoded)
+        plan_steps(split.train, _one_step(config), _not_encoded)
     except RunRefused as error:
         return (str(error),)
     return ()
@@ -158,12 +168,28 @@ def data_warnings(split: Split, config: RunConfig) -> tuple[str, ...]:
         found.append(f"Only {len(judgements)} responses are left for training; expect it to learn them by heart.")
     if judgements and not split.is_held_out:
         found.append("Fewer than 5 prompts: none are held out, so the plots show the training responses themselves.")
-    if LOSSES[config.method].needs_pairs and (singles := count_singles(split.train)):
-        found.append(f"{singles} responses without a partner are left out: {LOSSES[config.method].label} needs pairs.")
+    found += _loss_warnings(split, config)
     passes = config.n_steps * config.responses_per_step / max(1, len(judgements))
     if judgements and passes > 20:
         found.append(f"Each response is seen about {passes:.0f} times; fewer steps may do.")
     return tuple(found)
+
+
+def _loss_warnings(split: Split, config: RunConfig) -> list[str]:
+    """Returns what the method leaves out of the data or of the settings."""
+    loss, label, found = LOSSES[config.method], method_label(config.method), []
+    if loss.needs_pairs and (singles := count_singles(split.train)):
+        n_both, n_prompts = count_judged_both_ways(split.train)
+        found.append(
+            f"{singles} responses without a partner are left out: {label} needs pairs, and {n_both} of {n_prompts}"
+            " prompts have both verdicts. BNF would use them all."
+        )
+    n_dispreferred = sum(not j.is_preferred for unit in split.train for j in unit)
+    if not loss.reads_dispreferred and n_dispreferred:
+        found.append(f"{n_dispreferred} dispreferred responses are left out: {label} does not read them.")
+    if not loss.needs_reference and (config.reference != "base" or config.reference_temperature != 1):
+        found.append(f"{label} uses no reference: the one chosen decides only what the plots call the gate.")
+    return found
 
 
 def count_singles(units: Sequence[Unit]) -> int:

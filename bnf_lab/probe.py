@@ -6,7 +6,7 @@ This room must not know files, processes or pages; it returns records.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -25,12 +25,17 @@ LOW, HIGH = 0.1, 0.9  # the band of a likelihood curve
 
 @dataclass(frozen=True)
 class ResponseScore:
-    """One response under policy and reference: token values (n,) on the CPU, natural logarithms."""
+    """One response under policy and base model: token values (n,) on the CPU, natural logarithms.
+
+    `reference` is the base model, from which training starts; `loss_reference` is log q where the run's loss compares
+    with something else.
+    """
 
     response: EncodedResponse
     policy: TokenStats
     reference: TokenStats
     kl: Tensor
+    loss_reference: Tensor | None = None
 
     @property
     def mean_logp(self) -> float:
@@ -42,7 +47,8 @@ class ResponseScore:
 
     @property
     def weights(self) -> Tensor:
-        return bnf_token_weights(self.policy.logps, self.reference.logps)
+        q = self.reference.logps if self.loss_reference is None else self.loss_reference
+        return bnf_token_weights(self.policy.logps, q)
 
 
 class Probe:
@@ -51,11 +57,16 @@ class Probe:
     Args:
         loaded: A model with an adapter; without the adapter it is the reference.
         responses: What to score.
+        loss_references: Judgement id -> log q of the response's tokens, where the loss's reference is not the base.
         size: Responses in one forward pass.
     """
 
-    def __init__(self, loaded: LoadedModel, responses: Sequence[EncodedResponse], *, size: int = 8) -> None:
+    def __init__(
+        self, loaded: LoadedModel, responses: Sequence[EncodedResponse], *,
+        loss_references: Mapping[str, Tensor] | None = None, size: int = 8,
+    ) -> None:
         self.loaded = loaded
+        self._loss_references = loss_references or {}
         self.responses = tuple(responses)
         self._batches = list(pack_batches(self.responses, size=size, device=loaded.device))
         with in_eval(loaded), as_reference(loaded), compute_context(loaded):
@@ -82,7 +93,7 @@ class Probe:
                 divergences |= dict(zip(batch.ids, kl.cpu().split(batch.lengths), strict=True))
         scored = self._by_response(policy)
         return [
-            ResponseScore(r, scored[i], self._reference[i], divergences[i])
+            ResponseScore(r, scored[i], self._reference[i], divergences[i], self._loss_references.get(i))
             for i, r in ((r.judgement_id, r) for r in self.responses)
         ]
 

@@ -5,6 +5,7 @@ reads the same files. This room must not know models, pages or the database.
 
     config.json       RunConfig, written before any model is loaded
     dataset.jsonl     the frozen judgements, one a line
+    changes.jsonl     what an experiment's settings changed in the training part, where they did
     status.json       RunStatus, written to a temporary file, then renamed; by the worker while one runs
     process.json      WorkerProcess: which process that is; gone once its end has been seen
     stop              there while the worker has been asked to stop

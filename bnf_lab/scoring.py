@@ -15,17 +15,23 @@ from torch import Tensor
 from bnf_lab.batches import EncodedResponse, order_for_packing
 from bnf_lab.models import LoadedModel, compute_context, compute_features, output_head
 from bnf_lab.packing import Batch, build_batch
-from bnf_lab.token_stats import TokenStats, compute_token_stats
+from bnf_lab.token_stats import TemperedHead, TokenStats, compute_token_stats
 
 
-def score_batch(loaded: LoadedModel, batch: Batch) -> TokenStats:
+def score_batch(loaded: LoadedModel, batch: Batch, *, temperature: float = 1.0) -> TokenStats:
     """Scores a batch under the model as it is now (its active adapter included).
+
+    Args:
+        loaded: The model.
+        batch: What to score.
+        temperature: What the logits are divided by.
 
     Returns:
         `TokenStats` of (M,), the batch's response tokens row by row.
     """
+    head = output_head(loaded) if temperature == 1.0 else TemperedHead(output_head(loaded), temperature)
     with compute_context(loaded):
-        return compute_token_stats(batch_features(loaded, batch), batch.targets, output_head(loaded))
+        return compute_token_stats(batch_features(loaded, batch), batch.targets, head)
 
 
 def batch_features(loaded: LoadedModel, batch: Batch) -> Tensor:
@@ -67,6 +73,7 @@ def compute_stats(
     responses: Sequence[EncodedResponse],
     *,
     size: int = 8,
+    temperature: float = 1.0,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, TokenStats]:
     """Scores responses under the model as it is now, without gradients.
@@ -75,6 +82,7 @@ def compute_stats(
         loaded: The model.
         responses: Each judgement at most once.
         size: Responses in one forward pass.
+        temperature: What the logits are divided by.
         on_progress: Called with (responses done, responses in all).
 
     Returns:
@@ -83,7 +91,7 @@ def compute_stats(
     scored: dict[str, TokenStats] = {}
     with in_eval(loaded):
         for batch in pack_batches(responses, size=size, device=loaded.device):
-            scored |= dict(zip(batch.ids, score_batch(loaded, batch).split(batch.lengths), strict=True))
+            scored |= dict(zip(batch.ids, score_batch(loaded, batch, temperature=temperature).split(batch.lengths), strict=True))
             if on_progress:
                 on_progress(len(scored), len(responses))
     return scored

@@ -17,6 +17,19 @@ from torch.utils.checkpoint import checkpoint
 CHUNK_BYTES = 48 * 2**20  # float32 logits of one chunk: 256 positions of 49,152 words
 
 
+class TemperedHead(nn.Module):
+    """A head whose logits are divided by a temperature."""
+
+    def __init__(self, head: nn.Module, temperature: float) -> None:
+        super().__init__()
+        self.head, self.temperature = head, temperature
+        if hasattr(head, "out_features"):
+            self.out_features = head.out_features
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.head(features) / self.temperature
+
+
 @dataclass(frozen=True)
 class TokenStats:
     """What the model says of each response token; every tensor (M,) float32 over M tokens, or (R, T) after `spread`.

@@ -15,15 +15,17 @@ from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from bnf_lab import ranks
-from bnf_lab.batches import Encoder, MicroBatch, plan_steps, split_units
+from bnf_lab.batches import EncodedResponse, Encoder, MicroBatch, plan_steps
 from bnf_lab.checkpoints import seal_checkpoint
 from bnf_lab.config import RunConfig
 from bnf_lab.errors import TrainingDiverged
-from bnf_lab.losses import LOSSES, LossOutput, TokenScores
+from bnf_lab.loss_terms import TokenScores, token_means
+from bnf_lab.losses import LOSSES, bnf_token_weights
 from bnf_lab.models import LoadedModel
 from bnf_lab.packing import Batch, build_batch
 from bnf_lab.records import MetricPoint
-from bnf_lab.scoring import compute_reference_stats, score_batch, stack_rows
+from bnf_lab.scoring import compute_reference_stats, compute_stats, score_batch, stack_rows
+from bnf_lab.splits import build_split
 from bnf_lab.token_stats import TokenStats
 
 
@@ -60,6 +62,7 @@ class BNFTrainer(Trainer):
         self.references = references
         self.on_metric = on_metric
         self._sums: dict[str, list[float]] = {}
+        self._reference_points: dict[int, float] = {}
         super().__init__(
             model=loaded.model,
             args=training_arguments(
@@ -80,9 +83,9 @@ class BNFTrainer(Trainer):
             RunRefused: If there is nothing to train on, or the method needs pairs and finds none.
         """
         encoder = Encoder(loaded.tokenizer, max_tokens=config.max_tokens)
-        split = split_units(judgements, n_probe=config.n_probe, seed=config.seed)
+        split = build_split(judgements, config)
         plan = plan_steps(
-            split.train, config, LOSSES[config.method], encoder.encode,
+            split.train, config, encoder.encode,
             has_gpu=loaded.device.type != "cpu", n_processes=ranks.n_processes(),
         )  # fmt: skip
         stats = compute_reference_stats(loaded, planned_responses(plan))
@@ -91,18 +94,19 @@ class BNFTrainer(Trainer):
 
     def compute_loss(
         self, model: Any, inputs: Mapping[str, MicroBatch], return_outputs: bool = False, **_: Any
-    ) -> Tensor | tuple[Tensor, LossOutput]:
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """Returns the micro-batch's share of the step's loss: the sum over its units by the units of the step."""
         micro_batch = inputs["micro_batch"]
         batch = build_batch(micro_batch.responses, pairs=micro_batch.pairs).to(self.loaded.device)
         stats = score_batch(self.loaded, batch).spread(batch.response_mask)
-        output = self.loss.compute(self._token_scores(batch, stats), **self.loss_settings)
-        self._note(batch, stats, output)
-        loss = output.losses.sum() / micro_batch.n_units_in_step
+        scores = self._token_scores(batch, stats, self._reference_point(micro_batch))
+        losses = self.loss.compute(scores, **self.loss_settings)
+        self._note(scores)
+        loss = losses.sum() / micro_batch.n_units_in_step
         # of several processes all must stop, which they do when they see the sum of their gradients
         if ranks.n_processes() == 1 and not torch.isfinite(loss):
             raise self._diverged(f"The loss became {loss.item()} at")
-        return (loss, output) if return_outputs else loss
+        return (loss, losses) if return_outputs else loss
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         """Adds a micro-batch to the gradient; at the end of a step, refuses one that would spoil the adapter."""
@@ -120,7 +124,21 @@ class BNFTrainer(Trainer):
             " learning rate, or use BNF."
         )
 
-    def _token_scores(self, batch: Batch, stats: TokenStats) -> TokenScores:
+    def _reference_point(self, micro_batch: MicroBatch) -> float:
+        """Returns KTO's z0 of the present step, nats: max(0, mean log-ratio of responses under other prompts).
+
+        It belongs to the whole step, so it is computed once and is the same for all of the step's micro-batches.
+        """
+        if not micro_batch.mismatched:
+            return 0.0
+        step = self.state.global_step
+        if step not in self._reference_points:
+            stats = compute_stats(self.loaded, micro_batch.mismatched)
+            shifts = [(values.logps - self.references[i]).sum().item() for i, values in stats.items()]
+            self._reference_points = {step: max(0.0, fmean(shifts))}
+        return self._reference_points[step]
+
+    def _token_scores(self, batch: Batch, stats: TokenStats, reference_point: float) -> TokenScores:
         references = stack_rows((self.references[i] for i in batch.ids), batch.response_mask.shape[1])
         return TokenScores(
             stats.logps,
@@ -130,15 +148,15 @@ class BNFTrainer(Trainer):
             batch.is_preferred,
             batch.weights,
             batch.pairs,
+            reference_point,
         )
 
     @torch.no_grad()
-    def _note(self, batch: Batch, stats: TokenStats, output: LossOutput) -> None:
+    def _note(self, scores: TokenScores) -> None:
         """Keeps the batch's own likelihoods and gates until the step is logged."""
-        lengths = batch.response_mask.sum(dim=1)
-        logps = (stats.logps.sum(dim=1) / lengths).tolist()
-        gates = (output.token_weights.sum(dim=1) / lengths).tolist()
-        for is_preferred, logp, gate in zip(batch.is_preferred.tolist(), logps, gates, strict=True):
+        logps = token_means(scores.policy_logps, scores.mask).tolist()
+        gates = token_means(bnf_token_weights(scores.policy_logps, scores.reference_logps), scores.mask).tolist()
+        for is_preferred, logp, gate in zip(scores.is_preferred.tolist(), logps, gates, strict=True):
             name = "train_preferred" if is_preferred else "train_dispreferred"
             self._sums.setdefault(f"{name}_logp", []).append(logp)
             self._sums.setdefault(f"{name}_gate", []).append(gate)
@@ -184,9 +202,10 @@ def _only(items: Sequence[MicroBatch]) -> dict[str, MicroBatch]:
     return {"micro_batch": item}
 
 
-def planned_responses(plan: Sequence[MicroBatch]) -> list[Any]:
-    """Returns each response of the plan once, in order of first use."""
-    return list({r.judgement_id: r for micro_batch in plan for r in micro_batch.responses}.values())
+def planned_responses(plan: Sequence[MicroBatch]) -> list[EncodedResponse]:
+    """Returns each response that the plan scores once, in order of first use."""
+    scored = (r for micro_batch in plan for r in (*micro_batch.responses, *micro_batch.mismatched))
+    return list({r.judgement_id: r for r in scored}.values())
 
 
 def training_arguments(

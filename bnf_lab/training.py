@@ -5,6 +5,8 @@ The torch side of the worker. It must not know pages or the queue.
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import logging
 import shutil
 import statistics
@@ -14,27 +16,28 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bnf_lab import ranks
 from bnf_lab.baseline import Baseline, build_baseline
-from bnf_lab.batches import EncodedResponse, Encoder, MicroBatch, Split, plan_steps, split_units
+from bnf_lab.batches import EncodedResponse, Encoder, MicroBatch, plan_steps
 from bnf_lab.cards import write_model_card
 from bnf_lab.checkpoints import newest_checkpoint, remove_stale, seal_checkpoint
 from bnf_lab.config import RunConfig
 from bnf_lab.errors import TrainingDiverged
 from bnf_lab.estimates import GIB, MemoryNeed, estimate_memory, read_shape
 from bnf_lab.fetch import FetchProgress, fetch_model
+from bnf_lab.files import write_atomically
 from bnf_lab.home import cache_dir, data_home, models_dir
-from bnf_lab.losses import LOSSES
 from bnf_lab.machine import read_device
 from bnf_lab.models import LoadedModel, add_lora, load_model, pick_device, recompute_activations
 from bnf_lab.probe import Probe
 from bnf_lab.records import RunState
+from bnf_lab.references import compute_reference_logps, locate_reference, read_references, write_references
 from bnf_lab.runs import RunFolder
 from bnf_lab.score_cache import ScoreCache
 from bnf_lab.speeds import SpeedRecord, read_peak_gib, write_speed
+from bnf_lab.splits import Split, build_split
 from bnf_lab.token_stats import TokenStats
 from bnf_lab.trainer import BNFTrainer, planned_responses
 from bnf_lab.watch import Follower, ProbePlan, Watch
@@ -65,6 +68,8 @@ class Prepared:
     split: Split
     probe: list[EncodedResponse]
     plan: list[MicroBatch]
+    loss_references: dict[str, Tensor] | None = None
+    """Judgement id -> log q (n,) of planned and probe responses, where the loss compares with more than the base."""
 
 
 def train(folder: RunFolder, report: Reporter) -> bool:
@@ -128,14 +133,18 @@ def prepare(folder: RunFolder, config: RunConfig, report: Reporter) -> Prepared:
     report.on_phase_progress(0, 0)
     cache = ScoreCache(cache_dir(data_home()), path, base, max_tokens=config.max_tokens)
     judgements = folder.read_judgements()
-    split = split_units(judgements, n_probe=config.n_probe, seed=config.seed)
+    split = build_split(judgements, config)
+    if split.changes:
+        lines = (json.dumps(dataclasses.asdict(change)) + "\n" for change in split.changes)
+        write_atomically(folder.path / "changes.jsonl", "".join(lines))
     encode = cache.encode(Encoder(base.tokenizer, max_tokens=config.max_tokens), judgements)
     plan = plan_steps(
-        split.train, config, LOSSES[config.method], encode,
+        split.train, config, encode,
         has_gpu=base.device.type != "cpu", n_processes=ranks.n_processes(),
     )  # fmt: skip
     probe = [encode(judgement) for unit in split.probe for judgement in unit]
     cache.keep_encoded()
+    loss_references = _score_other_reference(folder, config, base, path, [*planned_responses(plan), *probe], report)
     loaded = add_lora(
         base, rank=config.lora_rank, alpha=config.lora_alpha, dropout=config.lora_dropout,
         targets=config.lora_targets, seed=config.seed,
@@ -143,7 +152,24 @@ def prepare(folder: RunFolder, config: RunConfig, report: Reporter) -> Prepared:
     if _estimate_need(path, loaded, plan, config).recomputes(free_gib):
         logger.info("activations are computed again in backward: %.1f GiB are free", free_gib)
         recompute_activations(loaded)
-    return Prepared(loaded, cache, split, probe, plan)
+    return Prepared(loaded, cache, split, probe, plan, loss_references)
+
+
+def _score_other_reference(
+    folder: RunFolder, config: RunConfig, base: LoadedModel, model_dir: Path, responses: list[EncodedResponse],
+    report: Reporter,
+) -> dict[str, Tensor] | None:
+    """Returns log q under the reference that the settings name, None where it is the base model as it is."""
+    if (config.reference, config.reference_temperature) == ("base", 1.0):
+        return None
+    saved, wanted = read_references(folder.path), {r.judgement_id: r for r in responses}
+    if wanted.keys() <= saved.keys():
+        return saved
+    reference = locate_reference(config, data_home(), model_dir)
+    report.set(phase="reference pass", phase_done=0, phase_total=0)
+    return compute_reference_logps(
+        reference, base, list(wanted.values()), on_progress=report.on_phase_progress
+    )
 
 
 def _read_free_gib() -> float:
@@ -169,27 +195,25 @@ def _score_base(
     """Scores under the base model what no run has scored before.
 
     Returns:
-        Judgement id -> log-probabilities of the planned responses, which a resumed run finds in its folder; and what
-        the probe says at step 0, None where that is recorded already.
+        Judgement id -> the reference's log-probabilities of the planned responses, which a resumed run finds in its
+        folder; and what the probe says at step 0, None where that is recorded already.
     """
-    path, responses = folder.path / "reference.safetensors", planned_responses(prepared.plan)
-    saved = load_file(path) if path.exists() else {}
-    if any(r.judgement_id not in saved for r in responses):
-        saved = {}
+    responses, others = planned_responses(prepared.plan), prepared.loss_references
+    saved = read_references(folder.path)
+    is_saved = all(r.judgement_id in saved for r in responses)
+    saved = saved if is_saved else others or {}
     probe = prepared.probe if is_new else []
     wanted = {r.judgement_id: r for r in (*(responses if not saved else ()), *probe)}
     report.set(phase="reference pass", phase_done=0, phase_total=0)
     stats = _share_scoring(prepared, list(wanted.values()), report)
-    if not saved:
-        saved = {r.judgement_id: stats[r.judgement_id].logps.clone() for r in responses}
-        if ranks.own_rank() == 0:
-            temporary = path.with_name(f".{path.name}.tmp")
-            save_file(saved, temporary)
-            temporary.replace(path)
+    saved = saved or {r.judgement_id: stats[r.judgement_id].logps.clone() for r in responses}
+    if ranks.own_rank() == 0 and not is_saved:
+        write_references(folder.path, saved)
     if not is_new:
         return saved, None
-    tokenizer, is_held_out = prepared.loaded.tokenizer, prepared.split.is_held_out
-    return saved, build_baseline(probe, stats, tokenizer, is_held_out=is_held_out)
+    return saved, build_baseline(
+        probe, stats, prepared.loaded.tokenizer, is_held_out=prepared.split.is_held_out, loss_references=others
+    )
 
 
 def _share_scoring(
@@ -207,7 +231,9 @@ def _share_scoring(
 def _plan_probe(prepared: Prepared, baseline: Baseline | None, config: RunConfig) -> ProbePlan:
     probe_tokens = sum(r.n_tokens for r in prepared.probe)
     cost_in_steps = probe_tokens / _step_tokens(prepared, config)
-    return ProbePlan(lambda: Probe(prepared.loaded, prepared.probe), baseline, cost_in_steps)
+    return ProbePlan(
+        lambda: Probe(prepared.loaded, prepared.probe, loss_references=prepared.loss_references), baseline, cost_in_steps
+    )
 
 
 def answer_prompts(config: RunConfig, split: Split) -> list[str]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from transformers import AutoTokenizer
 
-from bnf_lab.batches import Encoder, order_for_packing, plan_steps, split_units
+from bnf_lab.batches import Encoder, order_for_packing, plan_steps
 from bnf_lab.config import CPU_TOKENS_AT_ONCE, GPU_TOKENS_AT_ONCE, RunConfig
 from bnf_lab.errors import RunRefused
 from bnf_lab.losses import LOSSES
 from bnf_lab.preferences import Judgement, Message, Source, Verdict, build_pair
+from bnf_lab.splits import split_units
 
 
 @pytest.fixture(scope="module")
@@ -98,14 +100,16 @@ def test_with_few_prompts_nothing_is_held_out_and_this_is_said() -> None:
 def test_plan_is_the_same_for_every_loss_and_covers_the_data(encoder: Encoder) -> None:
     units = split_units(make_pairs(20), n_probe=4, seed=0).train
     config = RunConfig(n_steps=4, responses_per_step=8, micro_batch_size=4)
-    plans = {name: plan_steps(units, config, LOSSES[name], encoder.encode) for name in LOSSES}
-    for plan in plans.values():
-        assert len(plan) == 8
-    steps = {
-        name: [{r.judgement_id for m in plan[2 * i : 2 * i + 2] for r in m.responses} for i in range(4)]
-        for name, plan in plans.items()
-    }
-    assert steps["bnf"] == steps["dpo"] == steps["nll"]
+    plans = {name: plan_steps(units, replace(config, method=name), encoder.encode) for name in LOSSES}
+    steps = {}
+    for name, plan in plans.items():
+        n_micro = len(plan) // 4
+        assert n_micro == (1 if name == "sft" else 2)
+        parts = [plan[n_micro * i : n_micro * (i + 1)] for i in range(4)]
+        steps[name] = [{r.judgement_id for m in part for r in m.responses} for part in parts]
+    assert all(found == steps["bnf"] for name, found in steps.items() if name != "sft")
+    preferred = {j.id for unit in units for j in unit if j.is_preferred}
+    assert steps["sft"] == [step & preferred for step in steps["bnf"]]
     assert len(set.union(*steps["bnf"])) == 32  # four steps of eight, no response twice in the first pass
     assert all(m.n_units_in_step == 8 for m in plans["bnf"])
     assert all(m.n_units_in_step == 4 for m in plans["dpo"])
@@ -113,7 +117,7 @@ def test_plan_is_the_same_for_every_loss_and_covers_the_data(encoder: Encoder) -
 
 def test_pairs_stay_together_only_where_the_loss_needs_them(encoder: Encoder) -> None:
     units = split_units(make_pairs(20), n_probe=4, seed=0).train
-    plan = plan_steps(units, RunConfig(n_steps=2, micro_batch_size=2), LOSSES["dpo"], encoder.encode)
+    plan = plan_steps(units, RunConfig(n_steps=2, micro_batch_size=2, method="dpo"), encoder.encode)
     for micro_batch in plan:
         assert micro_batch.pairs == ((0, 1),)
         assert [r.is_preferred for r in micro_batch.responses] == [True, False]
@@ -128,7 +132,7 @@ def test_every_step_has_equally_many_non_empty_micro_batches(
     single = Judgement((Message("user", "Alone?"),), "Yes.", Verdict.PREFERRED)
     units = split_units([*make_pairs(12), single], n_probe=2, seed=0).train
     config = RunConfig(n_steps=9, responses_per_step=per_step, micro_batch_size=micro)
-    plan = plan_steps(units, config, LOSSES[name], encoder.encode)
+    plan = plan_steps(units, replace(config, method=name), encoder.encode)
     assert len(plan) % config.n_steps == 0
     assert all(micro_batch.responses for micro_batch in plan)
     limit = max(micro, 2) + 1  # a step may overshoot by one response
@@ -140,7 +144,7 @@ def test_left_to_the_lab_a_micro_batch_holds_as_many_tokens_as_suit_the_device(e
     config = RunConfig(n_steps=2, responses_per_step=40)
     sizes = []
     for has_gpu in (False, True):
-        plan = plan_steps(units, config, LOSSES["bnf"], encoder.encode, has_gpu=has_gpu)
+        plan = plan_steps(units, config, encoder.encode, has_gpu=has_gpu)
         sizes.append(max(sum(r.n_tokens for r in m.responses) for m in plan))
         assert sum(len(m.responses) for m in plan) == 80
     assert sizes[0] <= 2 * CPU_TOKENS_AT_ONCE
@@ -151,8 +155,8 @@ def test_left_to_the_lab_a_micro_batch_holds_as_many_tokens_as_suit_the_device(e
 def test_processes_share_each_step_evenly(encoder: Encoder, per_step: int, micro: int, n_processes: int) -> None:
     units = split_units(make_pairs(12), n_probe=2, seed=0).train
     config = RunConfig(n_steps=4, responses_per_step=per_step, micro_batch_size=micro)
-    alone = plan_steps(units, config, LOSSES["bnf"], encoder.encode)
-    plan = plan_steps(units, config, LOSSES["bnf"], encoder.encode, n_processes=n_processes)
+    alone = plan_steps(units, config, encoder.encode)
+    plan = plan_steps(units, config, encoder.encode, n_processes=n_processes)
     n_micro, n_alone = len(plan) // 4, len(alone) // 4
     assert n_micro % n_processes == 0
     assert all(m.responses for m in plan)
@@ -165,13 +169,13 @@ def test_processes_share_each_step_evenly(encoder: Encoder, per_step: int, micro
 def test_more_processes_than_responses_are_refused(encoder: Encoder) -> None:
     units = split_units(make_pairs(12), n_probe=2, seed=0).train
     with pytest.raises(RunRefused, match=r"4 responses is too small for 3 processes.*at least 6"):
-        plan_steps(units, RunConfig(responses_per_step=4), LOSSES["dpo"], encoder.encode, n_processes=3)
+        plan_steps(units, RunConfig(responses_per_step=4, method="dpo"), encoder.encode, n_processes=3)
 
 
 def test_pairwise_losses_refuse_unpaired_data_with_the_count(encoder: Encoder) -> None:
     judgements = [Judgement((Message("user", f"Q{i}"),), "A", Verdict.PREFERRED) for i in range(6)]
     units = split_units(judgements, n_probe=1, seed=0).train
-    with pytest.raises(RunRefused, match=r"DPO needs pairs: 0 of \d+ prompts.*choose BNF"):
-        plan_steps(units, RunConfig(n_steps=1), LOSSES["dpo"], encoder.encode)
+    with pytest.raises(RunRefused, match=r"DPO needs pairs: 0 of \d+ prompts have both verdicts\. .*choose BNF"):
+        plan_steps(units, RunConfig(n_steps=1, method="dpo"), encoder.encode)
     with pytest.raises(RunRefused, match="no judgement to train on"):
-        plan_steps((), RunConfig(n_steps=1), LOSSES["bnf"], encoder.encode)
+        plan_steps((), RunConfig(n_steps=1), encoder.encode)

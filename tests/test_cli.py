@@ -111,6 +111,8 @@ def trained(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         ("check", "FILE"),
         ("check {data} --unknown", "--unknown"),
         ("check {data} --threshold high", "--threshold"),
+        ("check {data} --centring row", "--centring"),
+        ("check {data} --weighting rank", "--weighting"),
         ("check {data} --map answer=a", "FIELD=COLUMN"),
         ("check {data} --model nobody/nothing", "fetch-model nobody/nothing"),
         ("check missing.csv", "missing.csv"),
@@ -253,6 +255,21 @@ def test_check_takes_a_threshold_and_a_mapping(shell: Shell, tmp_path: Path) -> 
     columns = ["--map", "prompt=frage", "--map", "response=antwort", "--map", "rating=sterne"]
     assert "(2 preferred, 1 dispreferred responses)" in shell("check", rated, *columns).out
     assert "(1 preferred, 2 dispreferred responses)" in shell("check", rated, *columns, "--threshold", 4).out
+
+
+def test_check_says_how_ratings_and_ranks_count(shell: Shell, tmp_path: Path) -> None:
+    rated, ranks = tmp_path / "rated.csv", tmp_path / "ranks.csv"
+    rated.write_text("prompt,completion,rating\nHi,Hello,1\nHi,Hey,4\nHa,Huh,5\n")
+    ranks.write_text("frage,antwort,platz\nHi,Hello,2\nHi,Hey,1\n")
+    assert "\n  preferred from a rating of 4, dispreferred below; all weights 1\n" in shell("check", rated).out
+    chosen = shell("check", rated, "--centring", "prompt", "--weighting", "distance").out
+    assert "2 of 3 rows taken (1 preferred, 1 dispreferred responses), 1 refused" in chosen
+    assert "\n  preferred above each prompt's own mean, dispreferred below; weights by distance\n" in chosen
+    assert "warning: 1 prompt left out (row 3)" in chosen
+    columns = ["--map", "prompt=frage", "--map", "response=antwort", "--map", "rank=platz"]
+    assert "\n  ranks (1 = best): preferred where better" in shell("check", ranks, *columns).out
+    refusal = shell("check", rated, "--centring", "prompt", "--threshold", 3).refusal
+    assert "The threshold of ratings is 3, but with the centring 'prompt'" in refusal
 
 
 def test_check_counts_tokens_of_a_model(shell: Shell, data: Path, tiny_model_path: Path) -> None:

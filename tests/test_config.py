@@ -24,7 +24,7 @@ def test_every_problem_is_told_at_once() -> None:
     problems = caught.value.problems
     assert len(problems) == len(values)
     text = str(caught.value)
-    for word in ("methd", "learning_rate", "whole number", "bnf, dpo, nll", "from 0 to", "must be a text"):
+    for word in ("methd", "learning_rate", "whole number", "bnf, sft, nll, dpo", "from 0 to", "must be a text"):
         assert word in text
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bnf_lab.errors import ImportRefused, LabError
-from bnf_lab.importers import ColumnMapping, Limits, import_file, write_trl_rows
+from bnf_lab.importers import ColumnMapping, Limits, RatingRule, import_file, write_trl_rows
 from bnf_lab.preferences import Judgement, Message, Source, Verdict, build_pair
 
 HUMAN, GPT = {"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}
@@ -165,6 +165,113 @@ def test_nothing_but_a_finite_number_is_a_rating(take, score):
     assert (report.taken, report.refused[0].row, report.refused[0].column) == (2, 3, "score")
     with pytest.raises(ImportRefused, match="threshold"):
         take(*rated(1), threshold=float("nan"))
+
+
+def ranked(asked, *ranks):
+    return [{"prompt": asked, "completion": f"{asked} {rank}", "rank": rank} for rank in ranks]
+
+
+def listed(asked, numbers, name="ranks", **changes):
+    return {"prompt": asked, "responses": [f"{asked} {number}" for number in numbers], name: numbers, **changes}
+
+
+def weighed(report):
+    assert all(judgement.pair_id is None for judgement in report.judgements)
+    return {j.response: j.weight if j.is_preferred else -j.weight for j in report.judgements}
+
+
+def test_the_rule_for_ratings_can_be_chosen(take):
+    rows = [*rated(1, 2, 3, 5), *({"prompt": "q0", "response": f"b{score}", "score": score} for score in (5, 9))]
+    report = take(*rows, rule=RatingRule(weighting="distance"), threshold=3)
+    assert weighed(report) == {"a0": -2 / 6, "a1": -1 / 6, "a3": 2 / 6, "b5": 2 / 6, "b9": 1}
+    assert (report.taken, report.threshold, report.how) == (
+        5, 3, "preferred above a rating of 3, dispreferred below; weights by distance")
+    assert "1 answer left out (row 3): rated 3, the threshold itself" in report.warnings[0]
+    report = take(*rows, rule=RatingRule(centring="prompt"))
+    assert weighed(report) == {"a0": -1, "b9": 1}
+    assert (report.taken, report.n_rows, report.threshold) == (2, 6, None)
+    assert [(refused.row, refused.column) for refused in report.refused] == [(i, "score") for i in (2, 3, 4, 5)]
+    assert report.warnings[0].startswith("3 prompts left out (rows 2, 3 and 4): a single answer, or answers that are ")
+    assert report.warnings[1].startswith("1 answer left out (row 5): rated exactly as the answers to the prompt are ")
+    assert all("centring 'global'" in warning for warning in report.warnings)
+    with pytest.raises(ImportRefused, match="Leave one of them out"):
+        take(*rows, rule=RatingRule(centring="prompt"), threshold=3)
+
+
+@pytest.mark.parametrize("rows", [
+    [*ranked("q", 1, "2", 4), *ranked("r", 2, 1)],
+    [listed("q", [1, "2", 4]), listed("r", [2, 1])],
+    [listed("q", [1, 2, 4], "ranking"), listed("r", [2, 1], "ranking")],
+], ids=["one answer a row", "lists", "ranking"])
+def test_ranks_are_weighed_within_each_prompt(take, rows):
+    report = take(*rows, rule=RatingRule(5))
+    assert weighed(report) == pytest.approx({"q 1": 0.8, "q 2": 0.2, "q 4": -1, "r 1": 0.3, "r 2": -0.3})
+    assert (report.refused, report.warnings, report.ratings, report.threshold) == ((), (), (), None)
+    assert report.how.startswith("ranks (1 = best): preferred where better than their prompt's mean rank")
+    assert report.schema.startswith("rankings")
+
+
+def test_the_middle_of_three_ranks_is_left_out(take):
+    report = take(*ranked("q", 1, 2, 3), listed("r", [2, 1, 3]), *ranked("s", 1))
+    assert weighed(report) == {"q 1": 1, "q 3": -1}
+    assert [refused.row for refused in report.refused] == [2, 4, 5]  # row 4 has no answer in the column of the others
+    report = take(listed("q", [1, 2, 3]), listed("r", [1]), listed("s", [2, 2]))
+    assert (weighed(report), report.taken, [r.row for r in report.refused]) == ({"q 1": 1, "q 3": -1}, 1, [2, 3])
+    assert "2 prompts left out (rows 2 and 3)" in report.warnings[0]
+    assert "1 answer left out (row 1)" in report.warnings[1]
+    assert "Rank one more answer" in report.warnings[1]
+
+
+@pytest.mark.parametrize("name", ["scores", "ratings"])
+def test_lists_of_ratings_obey_the_threshold_and_make_no_pair(take, name):
+    rows = listed("q", [5, 1], name), listed("r", [4, 3.5], name)
+    report = take(*rows)
+    assert (report.threshold, report.ratings) == (3.75, (5, 1, 4, 3.5))
+    assert weighed(report) == {"q 5": 1, "q 1": -1, "r 4": 1, "r 3.5": -1}
+    assert weighed(take(*rows, rule=RatingRule(centring="prompt", weighting="distance"))) == {
+        "q 5": 1, "q 1": -1, "r 4": 0.125, "r 3.5": -0.125}
+
+
+def test_answers_in_lists_may_be_messages(take):
+    report = take({"prompt": "Hi", "completions": [[USER, REPLY], [WORSE], "Huh"], "ranks": [1, 2.5, 2.5]})
+    assert [said(j) for j in report.judgements] == [(HI, "Hello"), (HI, "What"), (HI, "Huh")]
+    assert [j.weight for j in report.judgements] == [1, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(("bad", "column", "words"), [
+    (listed("x", [0, 1]), "ranks", "entry 1: found 0; a rank is a number from 1"),
+    (listed("x", [1, True]), "ranks", "entry 2: found True"),
+    (listed("x", [1, None]), "ranks", "entry 2: found nothing"),
+    (listed("x", [1, 2], responses=["a", " "]), "responses", "entry 2: it is empty"),
+    (listed("x", [1, 2], responses=["a", {"b": 1}]), "responses", "entry 2: message 1"),
+    (listed("x", [1, 2], responses=["a"]), "ranks", "found [1, 2] for the 1 answers"),
+    (listed("x", [1, 2], responses="a"), "ranks", "found [1, 2]; a rank is a number"),
+    (listed("x", [1, 2], responses=["a", "b"], ranks=1), "ranks", "found 1 for the 2 answers"),
+    (listed("x", [1], responses=None), "responses", "missing"),
+    (listed("x", []), "responses", "the list is empty"),
+    (listed("x", [1, 2], prompt=""), "prompt", "empty"),
+    (listed("x", [1, 2], responses=[[USER, REPLY], [{**USER, "content": "Bye"}, USER, WORSE]], prompt=[USER]),
+     "responses", "the conversations differ"),
+])
+def test_a_bad_ranking_is_refused_with_row_column_and_remedy(take, bad, column, words):
+    report = take(listed("q", [1, 2]), bad, listed("r", [2, 1]))
+    assert (report.taken, report.n_rows) == (2, 3)
+    (refused,) = report.refused
+    assert (refused.row, refused.column) == (2, column)
+    assert words in refused.reason
+
+
+def test_a_ratings_size_is_bounded_so_that_means_are_finite(take):
+    report = take(*rated(1, 5, "1e300", 1e300, -1e15, "9.9e14"), rule=RatingRule(weighting="distance"))
+    assert [refused.row for refused in report.refused] == [2, 3, 4, 5]
+    assert report.threshold == 5
+
+
+def test_lists_do_not_get_around_the_limit_of_rows(take):
+    rows = listed("q", [1, 2]), listed("r", [1, 2, 3])
+    with pytest.raises(ImportRefused, match="more than 4 answers"):
+        take(*rows, limits=Limits(rows=2))
+    assert len(take(rows[0], listed("r", [1, 2]), limits=Limits(rows=2)).judgements) == 4
 
 
 def test_unknown_columns_ask_for_a_mapping_and_the_mapping_imports_them(take):

@@ -26,6 +26,7 @@ def good_files():
              for i in range(5)]
     tables = [[{"prompt": f"q{i}", "chosen": f"good {i}", "rejected": f"poor {i}"} for i in range(5)],
               [{"prompt": f"q{i}", "response": f"a{i}", "score": i} for i in range(5)], talks,
+              [{"prompt": f"q{i}", "responses": ["a", "b", "c"], "ranks": [1, 2 + i, 3]} for i in range(5)],
               [{"chosen": HH + f" {i}", "rejected": HH + " b"} for i in range(5)]]
     for records in tables:
         lines = "\n".join(map(json.dumps, records)).encode()

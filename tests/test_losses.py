@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from bnf_lab.config import field_specs
-from bnf_lab.losses import LOSSES, TokenScores, bnf_loss, bnf_token_weights, dpo_loss, nll_loss
+from bnf_lab.config import field_default, field_specs
+from bnf_lab.loss_terms import TokenScores
+from bnf_lab.losses import LOSSES, bnf_loss, bnf_token_weights, nll_loss
+from bnf_lab.settings import METHODS
 
 VOCABULARY = 11
 
@@ -31,6 +33,10 @@ def make_scores(
         "pairs": torch.arange(rows // 2 * 2).reshape(-1, 2),
     }
     return TokenScores(**values | changes)
+
+
+def default_settings(name: str) -> dict[str, object]:
+    return {setting: field_default(setting) for setting in LOSSES[name].settings}
 
 
 def random_case(rows: int, length: int, dtype: torch.dtype = torch.float64, seed: int = 0):
@@ -66,7 +72,7 @@ def test_bnf_equals_autograd_through_the_full_target_distribution(rows: int, len
     logits, reference, targets, mask = random_case(rows, length)
     scores = make_scores(logits, reference, targets, mask)
     signs = torch.where(scores.is_preferred, 1.0, -1.0).double()
-    ours = bnf_loss(scores).losses
+    ours = bnf_loss(scores)
     (our_gradient,) = torch.autograd.grad(ours.sum(), logits)
     oracle = full_distribution_loss(logits, reference, targets, mask, signs)
     (oracle_gradient,) = torch.autograd.grad(oracle.sum(), logits)
@@ -81,7 +87,7 @@ def test_bnf_in_lower_precision_stays_near_the_oracle(dtype: torch.dtype, tolera
     exact_logits = logits.detach().double().requires_grad_()
     signs = torch.where(scores.is_preferred, 1.0, -1.0).double()
     oracle = full_distribution_loss(exact_logits, reference.double(), targets, mask, signs)
-    losses = bnf_loss(scores).losses
+    losses = bnf_loss(scores)
     (gradient,) = torch.autograd.grad(losses.sum(), logits)
     (exact_gradient,) = torch.autograd.grad(oracle.sum(), exact_logits)
     assert torch.allclose(losses.double(), oracle, atol=tolerance)
@@ -122,18 +128,19 @@ def test_weights_refuse_different_shapes() -> None:
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_padding_and_batch_mates_never_change_a_loss(name: str) -> None:
     logits, reference, targets, mask = random_case(6, 9, seed=3)
-    settings = {"beta": 0.1} if name == "dpo" else {}
-    compute = LOSSES[name].compute
-    whole = compute(make_scores(logits, reference, targets, mask), **settings)
+
+    def compute(scores: TokenScores) -> Tensor:
+        return LOSSES[name].compute(scores, **default_settings(name))
+
+    whole = compute(make_scores(logits, reference, targets, mask))
     noise = torch.where(mask.unsqueeze(-1), 0.0, 7.0)
-    padded = compute(make_scores(logits + noise, reference - noise, targets, mask), **settings)
-    assert torch.equal(whole.losses, padded.losses)
-    assert torch.equal(whole.token_weights, padded.token_weights)
-    (gradient,) = torch.autograd.grad(whole.losses.sum(), logits)
+    padded = compute(make_scores(logits + noise, reference - noise, targets, mask))
+    assert torch.equal(whole, padded)
+    (gradient,) = torch.autograd.grad(whole.sum(), logits)
     assert gradient[~mask].abs().max() == 0
-    alone = compute(make_scores(logits[:2], reference[:2], targets[:2], mask[:2]), **settings)
-    n = 1 if name == "dpo" else 2
-    assert torch.allclose(whole.losses[:n], alone.losses)
+    assert gradient[mask].abs().max() > 0
+    alone = compute(make_scores(logits[:2], reference[:2], targets[:2], mask[:2]))
+    assert torch.allclose(whole[: len(alone)], alone)
 
 
 def test_nll_is_the_signed_mean_and_judgement_weights_scale_it() -> None:
@@ -143,29 +150,19 @@ def test_nll_is_the_signed_mean_and_judgement_weights_scale_it() -> None:
         sign * weight * -scores.policy_logps[row][mask[row]].mean()
         for row, (sign, weight) in enumerate([(1, 1.0), (-1, 0.25)])
     ]
-    assert torch.allclose(nll_loss(scores).losses, torch.stack(expected))
-    plain = bnf_loss(make_scores(logits, reference, targets, mask)).losses
-    assert torch.allclose(bnf_loss(scores).losses, plain * torch.tensor([1.0, 0.25]))
-
-
-def test_dpo_by_hand() -> None:
-    """h = 2 * 0.5 - 1 * (-1) = 2 nats between the two, beta 0.1: -log sigmoid(0.2) = 0.5981."""
-    policy = torch.tensor([[-1.0, -1.0], [-2.0, 0.0]])
-    reference = torch.tensor([[-1.5, -1.5], [-1.0, 0.0]])
-    mask = torch.tensor([[True, True], [True, False]])
-    one = torch.ones(2)
-    scores = TokenScores(policy, reference, one, mask, torch.tensor([True, False]), one, torch.tensor([[0, 1]]))
-    assert dpo_loss(scores, beta=0.1).losses.item() == pytest.approx(0.5981, abs=1e-4)
+    assert torch.allclose(nll_loss(scores), torch.stack(expected))
+    plain = bnf_loss(make_scores(logits, reference, targets, mask))
+    assert torch.allclose(bnf_loss(scores), plain * torch.tensor([1.0, 0.25]))
 
 
 def test_bnf_at_the_reference_is_plain_fine_tuning() -> None:
     logits, _, targets, mask = random_case(3, 4)
     scores = make_scores(logits, logits.detach(), targets, mask)
-    assert torch.equal(bnf_loss(scores).losses, nll_loss(scores).losses)
+    assert torch.equal(bnf_loss(scores), nll_loss(scores))
 
 
 def test_every_method_can_be_chosen_and_every_setting_exists() -> None:
     specs = field_specs()
-    assert set(specs["method"].choices) == set(LOSSES)
+    assert set(specs["method"].choices) == set(LOSSES) == set(METHODS)
     for name, loss in LOSSES.items():
         assert all(name in specs[setting].methods for setting in loss.settings)

@@ -24,6 +24,14 @@ CASES = [
     ("TRL unpaired preference, conversational", {"prompt": [USER], "completion": [REPLY], "label": False}),
     ("ratings", {"prompt": "a", "response": "b", "rating": 3.5}),
     ("ratings", {"prompt": "a", "completion": "b", "score": "4"}),
+    ("ratings", {"prompt": "a", "completion": "b", "score": 4, "rank": 1}),
+    ("rankings", {"question": "a", "response": "b", "rank": 1}),
+    ("rankings", {"prompt": [USER], "completion": [REPLY], "rank": "2"}),
+    ("ratings, several answers a row", {"prompt": "a", "completions": ["b", "c"], "scores": [1, 2.5]}),
+    ("ratings, several answers a row", {"prompt": "a", "answers": ["b", "c"], "ratings": [1, 2]}),
+    ("rankings, several answers a row", {"prompt": "a", "responses": ["b", "c"], "ranks": [1, 2]}),
+    ("rankings, several answers a row", {"prompt": [USER], "responses": [[REPLY], [REPLY]], "ranking": [1, 2]}),
+    ("TRL preference", {"prompt": "a", "chosen": "b", "rejected": "c", "responses": ["b", "c"], "scores": [2, 1]}),
     ("Alpaca preference", {"instruction": "a", "input": "", "chosen": "b", "rejected": "c"}),
     ("Alpaca with kto_tag", {"instruction": "a", "input": "", "output": "b", "kto_tag": True}),
     ("ShareGPT preference", {"conversations": TALK[:1], "chosen": TALK[1], "rejected": TALK[1]}),
@@ -78,8 +86,18 @@ def test_mapping_names_the_columns():
     assert [text for text, _ in draft.answers] == ["b", "c"]
 
 
+@pytest.mark.parametrize(("answer", "rank", "answers"), [
+    ("b", 2, [("b", -2)]),
+    (["b", "c"], [2, 1], [("b", -2), ("c", -1)]),
+])
+def test_ranks_can_be_mapped_one_a_row_or_as_lists(answer, rank, answers):
+    mapping = ColumnMapping("ranks", prompt="ask", response="said", rank="place")
+    schema = map_columns(mapping, ("ask", "said", "place"), "f")
+    assert schema.read({"ask": "a", "said": answer, "place": rank}, schema.columns, 100).answers == tuple(answers)
+
+
 @pytest.mark.parametrize(("mapping", "words"), [
-    (ColumnMapping("triples"), "pairs, labels, ratings"),
+    (ColumnMapping("triples"), "pairs, labels, ratings, ranks"),
     (ColumnMapping("pairs", preferred="a"), "no column is chosen for dispreferred"),
     (ColumnMapping("labels", response="a"), "prompt and label"),
     (ColumnMapping("ratings", prompt="a", response="b", rating="zzz"), "no column 'zzz'"),

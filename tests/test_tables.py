@@ -201,6 +201,14 @@ def test_parquet_types_that_hold_no_judgement_are_not_decoded(tmp_path):
     assert row.values == {"prompt": "a", "score": 3, "chosen": [{"role": "user", "content": "b"}]}
 
 
+def test_parquet_numbers_beside_a_list_of_answers_are_read_and_vectors_are_not(tmp_path):
+    row = {"prompt": "a", "responses": ["b", "c"], "ranks": [1, 2], "scores": [2.5, None], "vector": [0.5] * 64}
+    (read_row,) = read(tmp_path, parquet(tmp_path, pa.Table.from_pylist([row])))
+    assert read_row.values == {name: row[name] for name in ("prompt", "responses", "ranks", "scores")}
+    talk = {"prompt": [{"role": "user", "content": "a"}], "vector": [1, 2]}
+    assert read(tmp_path, parquet(tmp_path, pa.Table.from_pylist([talk])))[0].values.keys() == {"prompt"}
+
+
 def test_parquet_bombs_are_refused_before_they_are_decoded(tmp_path):
     same = pa.DictionaryArray.from_arrays(pa.array([0] * 5_000, pa.int32()), ["y" * 50_000])
     wide = parquet(tmp_path, pa.table({"prompt": same}))

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import gradio as gr
 import pytest
 
-from bnf_lab.config import RunConfig
+from bnf_lab.config import RunConfig, field_default, field_specs
 from bnf_lab.errors import RunRefused
 from bnf_lab.lab_records import ModelChoice, Preflight
 from bnf_lab.preferences import Judgement, Message, Source, Verdict, build_pair
@@ -175,7 +175,9 @@ def test_a_collection_made_later_is_chosen_too(lab, page, me, fine):
 def test_the_defaults_come_back_and_the_choice_of_data_stays(page, me, fine):
     page.do.check(me, "", ["mine"], *values(page, n_steps=7, seed=3))
     drawn = page.do.reset(me)
-    assert {name: drawn[c]["value"] for name, c in page.parts.fields.items()} == RunConfig().to_dict()
+    fields = page.parts.fields
+    assert {name: drawn[c]["value"] for name, c in fields.items()} == {n: field_default(n) for n in fields}
+    assert set(fields) == {name for name, spec in field_specs().items() if spec.group != "experiment"}
     assert drawn[page.parts.collections].value == ["mine"]
 
 
@@ -225,7 +227,7 @@ def test_start_queues_the_run_and_goes_to_watch(lab, page, me):
     ("x" * 81, ["mine"], {}, "at most 80"),
     (7, ["mine"], {}, "must be a text"),
     ("", ["mine"], {"n_steps": 0}, "Steps is 0"),
-    ("", ["mine"], {"method": "sft"}, "Method is"),
+    ("", ["mine"], {"method": "ppo"}, "Method is"),
 ])
 def test_a_start_that_the_page_does_not_offer_is_refused(lab, page, me, name, collections, changes, told):
     with pytest.raises(gr.Error, match=told):

@@ -9,13 +9,14 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
-from bnf_lab.batches import Encoder, plan_steps, split_units
+from bnf_lab.batches import Encoder, plan_steps
 from bnf_lab.checkpoints import newest_checkpoint
 from bnf_lab.config import RunConfig
 from bnf_lab.errors import TrainingDiverged
-from bnf_lab.losses import LOSSES, LossOutput
+from bnf_lab.losses import LOSSES
 from bnf_lab.models import LoadedModel, add_lora, load_model
 from bnf_lab.preferences import Judgement, Message, Source, build_pair
+from bnf_lab.splits import split_units
 from bnf_lab.trainer import BNFTrainer
 
 CONFIG = RunConfig(n_steps=4, responses_per_step=4, micro_batch_size=4, lora_rank=4, lora_alpha=8, checkpoint_steps=2)
@@ -127,7 +128,7 @@ def test_points_of_the_training_batch_are_handed_on(tiny_model_path: Path, tmp_p
     points = []
     loaded = fresh(tiny_model_path)
     encoder = Encoder(loaded.tokenizer, max_tokens=CONFIG.max_tokens)
-    plan = plan_steps(split_units(make_pairs(), n_probe=2, seed=0).train, CONFIG, LOSSES["bnf"], encoder.encode)
+    plan = plan_steps(split_units(make_pairs(), n_probe=2, seed=0).train, CONFIG, encoder.encode)
     trainer = BNFTrainer.from_judgements(loaded, make_pairs(), CONFIG, output_dir=tmp_path)
     trainer.on_metric = points.append
     trainer.train()
@@ -147,8 +148,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_adapter_is_touched(tiny_mode
     honest = trainer.loss
 
     def broken(scores, **settings):
-        output = honest.compute(scores, **settings)
-        return LossOutput(output.losses * float("nan"), output.token_weights)
+        return honest.compute(scores, **settings) * float("nan")
 
     trainer.loss = replace(honest, compute=broken)
     with pytest.raises(TrainingDiverged, match="step 1"):

@@ -56,6 +56,18 @@ def _make_honest_uncertainty(_model: Path | None) -> list[dict[str, Any]]:
     return honest_uncertainty.make_rows(SEED)
 
 
+def _make_dialogue_tone(_model: Path | None) -> list[dict[str, Any]]:
+    import dialogue_tone  # noqa: PLC0415
+
+    return dialogue_tone.make_rows(SEED)
+
+
+def _make_small_code(_model: Path | None) -> list[dict[str, Any]]:
+    import small_code  # noqa: PLC0415
+
+    return small_code.make_rows(SEED)
+
+
 SETS = (
     DemoSet(
         "short_answers",
@@ -81,6 +93,22 @@ SETS = (
         "unpaired",
         BY_RULE,
         _make_honest_uncertainty,
+    ),
+    DemoSet(
+        "dialogue_tone",
+        "Dialogue tone",
+        "Everyday requests and complaints: advice in warm, polite words is preferred to the same advice said coldly.",
+        "pairs",
+        BY_RULE,
+        _make_dialogue_tone,
+    ),
+    DemoSet(
+        "small_code",
+        "Small code",
+        "Tiny Python tasks: a right short function is preferred to a nearly identical one with a single bug.",
+        "pairs",
+        BY_RULE,
+        _make_small_code,
     ),
 )
 

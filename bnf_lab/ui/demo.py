@@ -32,7 +32,7 @@ def build(lab: Lab, session: Session) -> DemoSection:
     buttons, changes = [], []
     with gr.Row(elem_classes="lab-cards"):
         for demo in sets:
-            with gr.Column(elem_classes="lab-card", min_width=240):
+            with gr.Column(elem_classes="lab-card", min_width=320):
                 html_area(fill("<h3>{}</h3><p>{}</p><p class='lab-small'>{:,} rows</p>",
                                demo.title, demo.description, demo.n_rows))
                 buttons.append(gr.Button(texts.DEMO_ADD, elem_id=f"demo-{demo.name}"))

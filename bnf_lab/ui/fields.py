@@ -19,7 +19,8 @@ from typing import Any
 
 import gradio as gr
 
-from bnf_lab.config import FieldSpec, RunConfig, field_default, field_specs
+from bnf_lab.config import RunConfig, field_default, field_specs
+from bnf_lab.settings import METHODS, FieldSpec
 
 Choices = Mapping[str, Sequence[tuple[str, str]]]
 
@@ -57,13 +58,18 @@ def show_for_method(names: Iterable[str], method: str) -> list[Any]:
     return [gr.update(visible=not specs[name].methods or method in specs[name].methods) for name in names]
 
 
+def describe_method(method: str) -> Any:
+    """Returns the update that puts what a method does below the field where it is chosen."""
+    return gr.update(info=METHODS[method].summary if method in METHODS else field_specs()["method"].help)
+
+
 def _draw_field(
     name: str, spec: FieldSpec, offered: Sequence[tuple[str, str]] | None
 ) -> gr.components.Component:
     default = field_default(name)
     common: dict[str, Any] = {
         "label": f"{spec.label} ({spec.unit})" if spec.unit and spec.unit not in spec.label.lower() else spec.label,
-        "info": spec.help,
+        "info": METHODS[str(default)].summary if name == "method" else spec.help,
         "value": default,
         "elem_id": f"field-{name}",
         "visible": not spec.methods or field_default("method") in spec.methods,
@@ -71,8 +77,7 @@ def _draw_field(
     if isinstance(default, bool):
         return gr.Checkbox(**common)
     if spec.choices:
-        return gr.Radio(choices=[(choice.upper() if name == "method" else choice, choice) for choice in spec.choices],
-                        **common)
+        return gr.Radio(choices=[(spec.choice_labels.get(choice, choice), choice) for choice in spec.choices], **common)
     if isinstance(default, str):
         return _draw_text(spec, offered, common)
     if spec.step is not None and spec.maximum is not None and spec.maximum <= 1:

@@ -17,7 +17,7 @@ from bnf_lab.config import EMBEDDED_MODEL, RunConfig, field_specs
 from bnf_lab.errors import ConfigError, LabError
 from bnf_lab.store import CollectionCount
 from bnf_lab.ui import train_texts as texts
-from bnf_lab.ui.fields import collect_config, draw_fields, show_for_method
+from bnf_lab.ui.fields import collect_config, describe_method, draw_fields, show_for_method
 from bnf_lab.ui.guard import Lane, checked_text, listen
 from bnf_lab.ui.markup import fill, html_area
 from bnf_lab.ui.preflight import draw_preflight, draw_problems, fetch_note, labelled
@@ -58,7 +58,7 @@ class _Parts:
     @property
     def checked(self) -> tuple[Any, ...]:
         """What a check of the settings draws."""
-        return self.panel, self.measure, self.start, *(self.fields[name] for name in METHOD_FIELDS)
+        return self.panel, self.measure, self.start, *(self.fields[name] for name in ("method", *METHOD_FIELDS))
 
     @property
     def drawn(self) -> tuple[Any, ...]:
@@ -177,9 +177,10 @@ class Handlers:
         }
 
     def _show_fields(self, method: object) -> dict[Any, Any]:
-        """Hides the settings that the method does not read."""
+        """Says what the method does and hides the settings that it does not read."""
         updates = show_for_method(METHOD_FIELDS, str(method))
-        return {self.parts.fields[name]: update for name, update in zip(METHOD_FIELDS, updates, strict=True)}
+        shown = {self.parts.fields[name]: update for name, update in zip(METHOD_FIELDS, updates, strict=True)}
+        return {self.parts.fields["method"]: describe_method(str(method)), **shown}
 
     def measure(self, token: str, name: object, collections: object, *values: Any) -> Iterator[dict[Any, Any]]:
         """Times one step on these judgements, so that the duration is known."""

@@ -17,7 +17,8 @@ import torch
 from transformers import TrainerCallback
 
 from bnf_lab.config import RunConfig
-from bnf_lab.losses import LOSSES, Loss, LossOutput, TokenScores
+from bnf_lab.loss_terms import TokenScores, mean_logps
+from bnf_lab.losses import LOSSES, Loss
 from bnf_lab.models import add_lora, load_model, pick_device
 from bnf_lab.preferences import Judgement, group_units
 from bnf_lab.trainer import BNFTrainer
@@ -143,18 +144,17 @@ def contend(channel: Channel, **spec: Any) -> None:
             return
 
 
-def sft_loss(scores: TokenScores) -> LossOutput:
+def fine_tuning_loss(scores: TokenScores) -> torch.Tensor:
     """Plain fine-tuning on every response, whatever its verdict: mean -log p, one value a response."""
-    weights = scores.mask.float()
-    sums = torch.where(scores.mask, -scores.policy_logps, 0.0).sum(dim=1)
-    return LossOutput(sums / scores.mask.sum(dim=1), weights)
+    return -mean_logps(scores)
 
 
 def build_ours(work: Work, folder: Path) -> Entrant:
     """Returns the lab's trainer; it plans its steps itself."""
-    LOSSES["sft"] = Loss(sft_loss, "SFT", "Fine-tuning on every response.")
+    LOSSES["fine-tuning"] = Loss(fine_tuning_loss)
     config = RunConfig(
-        method=work.contender, learning_rate=LEARNING_RATE, n_steps=work.n_steps, responses_per_step=2 * work.n_pairs,
+        method="fine-tuning" if work.contender == "sft" else work.contender,
+        learning_rate=LEARNING_RATE, n_steps=work.n_steps, responses_per_step=2 * work.n_pairs,
         n_probe=1, max_tokens=work.max_tokens, lora_rank=RANK, lora_alpha=ALPHA, max_grad_norm=CLIP,
         checkpoint_steps=100_000,
     )  # fmt: skip
