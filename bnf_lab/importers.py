@@ -8,39 +8,33 @@ This room must not know the store, models or pages.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from bnf_lab.errors import ImportRefused, LabError, clipped, shown
 from bnf_lab.hub import open_hub_table
-from bnf_lab.preferences import Judgement, Message, Source, Verdict, build_pair, group_units
+from bnf_lab.preferences import Judgement, Message, Source, build_pair, group_units
+from bnf_lab.ratings import RatingRule, Taken, decide
 from bnf_lab.readers import Draft
-from bnf_lab.reports import (
-    CountTokens,
-    ImportReport,
-    build_warnings,
-    decide,
-    default_threshold,
-    warn_of_common_beginnings,
-)
+from bnf_lab.reports import CountTokens, ImportReport, build_warnings, refuse_emptied, warn_of_common_beginnings
 from bnf_lab.rows import Limits, Refusal, RowProblem, Table, build_refusal, file_label
 from bnf_lab.schemas import IMPLICIT_PROMPT, ColumnMapping, Schema, Survey, map_columns, recognise, survey
 from bnf_lab.tables import open_table
 
 __all__ = [
-    "ColumnMapping", "ImportReport", "Limits", "Refusal", "import_file", "import_hub", "write_trl_rows",
+    "ColumnMapping", "ImportReport", "Limits", "RatingRule", "Refusal", "import_file", "import_hub", "write_trl_rows",
 ]
 
 _KINDS = ("pairs", "unpaired")
+_ANSWERS_PER_ROW = 2  # of a pair; rows with more leave room for fewer rows
 
 
 def import_file(
     path: Path | str, *, name: str | None = None, mapping: ColumnMapping | None = None, threshold: float | None = None,
-    source: Source = Source.UPLOAD, count_tokens: CountTokens | None = None, max_tokens: int = 512,
-    limits: Limits | None = None,
+    rule: RatingRule | None = None, source: Source = Source.UPLOAD, count_tokens: CountTokens | None = None,
+    max_tokens: int = 512, limits: Limits | None = None,
 ) -> ImportReport:
     """Reads a JSON, JSON lines, CSV or Parquet file (the first three also .gz).
 
@@ -48,24 +42,27 @@ def import_file(
         path: The file.
         name: What the person calls it; the file's own name by default.
         mapping: The person's choice of columns, where they were not recognised.
-        threshold: Rating from which an answer is preferred; by default see `default_threshold`.
+        threshold: Rating from which an answer is preferred, in place of the rule's.
+        rule: How ratings become verdicts and weights; by default one threshold and equal weights.
         source: Where the judgements come from.
         count_tokens: Counts the tokens of prompt and response of judgements, for the warning on truncation.
         max_tokens: Where a sequence is cut.
         limits: How much one import may bring.
 
     Raises:
-        ImportRefused: If the file cannot be read as a table, exceeds a limit of the file, or has no row.
+        ImportRefused: If the file cannot be read as a table, exceeds a limit of the file, or has no row; or if the
+            threshold cannot be used.
     """
     limits, label = limits or Limits(), file_label(name or Path(path).name)
     table = open_table(Path(path), label, limits)
-    return _import(_Job(table, label, limits, mapping, threshold, source, count_tokens, max_tokens))
+    rule = _with_threshold(rule, threshold)
+    return _import(_Job(table, label, limits, mapping, rule, source, count_tokens, max_tokens))
 
 
 def import_hub(
     dataset_id: str, *, config: str | None = None, split: str = "train", mapping: ColumnMapping | None = None,
-    threshold: float | None = None, source: Source = Source.UPLOAD, count_tokens: CountTokens | None = None,
-    max_tokens: int = 512, limits: Limits | None = None,
+    threshold: float | None = None, rule: RatingRule | None = None, source: Source = Source.UPLOAD,
+    count_tokens: CountTokens | None = None, max_tokens: int = 512, limits: Limits | None = None,
 ) -> ImportReport:
     """Reads a public data set of the hub; `split` may be a part such as "train[:2000]". See `import_file`.
 
@@ -74,7 +71,13 @@ def import_hub(
     """
     limits = limits or Limits()
     table, label = open_hub_table(dataset_id, config, split, limits)
-    return _import(_Job(table, label, limits, mapping, threshold, source, count_tokens, max_tokens))
+    rule = _with_threshold(rule, threshold)
+    return _import(_Job(table, label, limits, mapping, rule, source, count_tokens, max_tokens))
+
+
+def _with_threshold(rule: RatingRule | None, threshold: float | None) -> RatingRule:
+    rule = rule or RatingRule()
+    return rule if threshold is None else replace(rule, threshold=threshold)
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class _Job:
     label: str
     limits: Limits
     mapping: ColumnMapping | None
-    threshold: float | None
+    rule: RatingRule
     source: Source
     count_tokens: CountTokens | None
     max_tokens: int
@@ -99,8 +102,6 @@ class _Drafts:
 
 
 def _import(job: _Job) -> ImportReport:
-    if job.threshold is not None and not math.isfinite(job.threshold):
-        raise ImportRefused(f"{job.label}: the threshold is {job.threshold}; a finite number is needed.")
     seen = survey(job.table)
     if not seen.n_rows:
         raise ImportRefused(f"{job.label}: it has no rows. Each row is one judged answer or one pair of answers.")
@@ -108,16 +109,17 @@ def _import(job: _Job) -> ImportReport:
     if schema is None:
         return _ask_for_mapping(job, seen)
     drafts = _read_drafts(job, schema)
-    ratings = tuple(found for _, draft in drafts.read for _, found in draft.answers if not isinstance(found, Verdict))
-    threshold = (default_threshold(ratings) if job.threshold is None else float(job.threshold)) if ratings else None
-    taken = [decide(row, draft, threshold) for row, draft in drafts.read]
-    judgements = tuple(j for row in taken for j in _judge(row.prompt, row.answers, job.source))
-    warnings = build_warnings(taken, drafts.kinds, judgements, job.count_tokens, job.max_tokens)
+    columns = schema.columns
+    decided = decide(drafts.read, job.rule, is_ranked=columns.rank is not None)
+    judgements = tuple(judgement for row in decided.taken for judgement in _judge(row, job.source))
+    emptied = refuse_emptied(decided, columns.rank or columns.rating)
+    refused = tuple(sorted((*drafts.refused, *emptied), key=lambda refusal: refusal.row))
+    warnings = build_warnings(decided, drafts.kinds, judgements, job.count_tokens, job.max_tokens)
     if schema.name == IMPLICIT_PROMPT:
-        warnings = (*warn_of_common_beginnings(taken), *warnings)
+        warnings = (*warn_of_common_beginnings(decided.taken), *warnings)
     return ImportReport(
-        job.label, schema.name, seen.n_rows, len(taken), judgements, tuple(drafts.refused), warnings, seen.columns,
-        seen.sample_rows, ratings=ratings, threshold=threshold)
+        job.label, schema.name, seen.n_rows, len(decided.taken), judgements, refused, warnings, seen.columns,
+        seen.sample_rows, ratings=decided.ratings, threshold=decided.threshold, how=decided.how)
 
 
 def _ask_for_mapping(job: _Job, seen: Survey) -> ImportReport:
@@ -135,7 +137,7 @@ def _ask_for_mapping(job: _Job, seen: Survey) -> ImportReport:
 
 
 def _read_drafts(job: _Job, schema: Schema) -> _Drafts:
-    drafts = _Drafts()
+    drafts, n_answers = _Drafts(), 0
     prompts: dict[tuple[Message, ...], tuple[Message, ...]] = {}  # one object for a prompt that many rows share
     for row in job.table:
         if isinstance(row, Refusal):
@@ -147,17 +149,19 @@ def _read_drafts(job: _Job, schema: Schema) -> _Drafts:
             drafts.refused.append(build_refusal(row.number, row.place, problem))
             drafts.kinds.setdefault(problem.kind, []).append(row.number)
         else:
+            n_answers += len(draft.answers)
+            if n_answers > _ANSWERS_PER_ROW * job.limits.rows:  # lists in a row must not get around the limit of rows
+                raise ImportRefused(f"{job.label}: it has more than {_ANSWERS_PER_ROW * job.limits.rows:,} answers, the"
+                                    " most that one import may bring. Split it into several files, or keep a part.")
             drafts.read.append((row.number, Draft(prompts.setdefault(draft.prompt, draft.prompt), draft.answers)))
     return drafts
 
 
-def _judge(
-    prompt: tuple[Message, ...], answers: tuple[tuple[str, Verdict], ...], source: Source
-) -> tuple[Judgement, ...]:
-    if len(answers) == 2:
-        (preferred, _), (dispreferred, _) = answers
-        return build_pair(prompt, preferred, dispreferred, source=source)
-    return tuple(Judgement(prompt, text, verdict, source=source) for text, verdict in answers)
+def _judge(row: Taken, source: Source) -> tuple[Judgement, ...]:
+    if row.is_pair:
+        (preferred, *_), (dispreferred, *_) = row.answers
+        return build_pair(row.prompt, preferred, dispreferred, source=source)
+    return tuple(Judgement(row.prompt, text, verdict, weight, source=source) for text, verdict, weight in row.answers)
 
 
 def write_trl_rows(judgements: Iterable[Judgement], kind: str = "pairs") -> Iterator[str]:

@@ -29,6 +29,7 @@ REFUSED, FAILED = 3, 4
 _MEMORY_BYTES = 8 << 30
 _BATCH_ROWS = 256
 _MAX_VALUES = 5_000_000
+_SHORT_LIST = 32  # numbers a row: the ratings or ranks of a list of answers; longer ones are vectors
 
 
 class ParquetTable:
@@ -61,13 +62,13 @@ class ParquetTable:
         self._start, stop = max(0, part[0]), self.n_rows if part[1] is None else part[1]
         self._stop = max(self._start, min(stop, self.n_rows))
         self.n_bytes = 0
-        self._columns = self._usable_columns(source.schema_arrow)
+        self._columns = self._usable_columns(source.schema_arrow, source.metadata)
         self._groups, self._skip = self._choose_groups(source.metadata)
         self._check_sizes(source)
         leaves = (source.metadata.schema.column(i) for i in range(source.metadata.num_columns))
         self._texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
 
-    def _usable_columns(self, schema: pa.Schema) -> list[str]:
+    def _usable_columns(self, schema: pa.Schema, metadata: pq.FileMetaData) -> list[str]:
         names = schema.names
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
@@ -79,7 +80,10 @@ class ParquetTable:
         if deep is not None:
             raise ImportRefused(f"{self._label}, column {shown(deep)}: lists and objects are nested more than "
                                 f"{self._limits.nesting} deep. Flatten or delete the column.")
-        usable = [field.name for field in schema if _is_scalar(field.type) or _is_conversation(field.type)]
+        has_answers = any(_is_list(f.type) and not pa.types.is_struct(f.type.value_type) and _is_conversation(f.type)
+                          for f in schema)
+        usable = [f.name for f in schema if _is_scalar(f.type) or _is_conversation(f.type)
+                  or (has_answers and _is_numbers(f.type) and _is_short(f.name, metadata))]
         if not usable:
             raise ImportRefused(f"{self._label}: no column holds text. Preferences need a prompt and its answers as "
                                 "text.")
@@ -161,9 +165,24 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
 def _is_scalar(kind: pa.DataType) -> bool:
-    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
-    return is_number or pa.types.is_null(kind) or _is_text(kind)
+    return _is_number(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind) or _is_text(kind)
+
+
+def _is_numbers(kind: pa.DataType) -> bool:
+    return _is_list(kind) and _is_number(kind.value_type)
+
+
+def _is_short(name: str, metadata: pq.FileMetaData) -> bool:
+    """Tells whether a column of lists holds few values a row, by the file's summary."""
+    groups = (metadata.row_group(index) for index in range(metadata.num_row_groups))
+    chunks = (group.column(position) for group in groups for position in range(group.num_columns))
+    n_values = sum(chunk.num_values for chunk in chunks if chunk.path_in_schema.startswith(f"{name}."))
+    return n_values <= _SHORT_LIST * metadata.num_rows
 
 
 def _is_list(kind: pa.DataType) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,9 +30,10 @@ class Columns:
         prompt: What was asked: a text, a list of messages or a transcript.
         preferred: The better answer of a pair.
         dispreferred: The worse answer of a pair.
-        response: A single answer; None where it is the last message of `prompt`.
+        response: A single answer, or a list of them; None where it is the last message of `prompt`.
         label: True for a preferred answer.
-        rating: A number, the higher the better.
+        rating: A number, the higher the better, or a list of them.
+        rank: A number from 1, the lower the better, or a list of them.
         extra: A text that belongs after the prompt (Alpaca's `input`).
         system: A system message.
         history: Earlier turns as [question, answer] pairs.
@@ -44,6 +45,7 @@ class Columns:
     response: str | None = None
     label: str | None = None
     rating: str | None = None
+    rank: str | None = None
     extra: str | None = None
     system: str | None = None
     history: str | None = None
@@ -93,13 +95,59 @@ def read_labelled(values: Mapping[str, Any], columns: Columns, field_chars: int)
 
 
 def read_rated(values: Mapping[str, Any], columns: Columns, field_chars: int) -> Draft:
-    """Reads a row with one answer and a rating.
+    """Reads a row with one answer and its rating, or a list of answers and the list of their ratings.
 
     Raises:
-        RowProblem: If a part is missing or the rating is not a finite number.
+        RowProblem: If a part is missing, a rating is not a finite number, or the lists differ in length.
     """
+    return _read_scored(values, columns, str(columns.rating), field_chars, _read_rating)
+
+
+def read_ranked(values: Mapping[str, Any], columns: Columns, field_chars: int) -> Draft:
+    """Reads a row as `read_rated` does, with ranks; the draft's ratings are the ranks with a minus sign.
+
+    Raises:
+        RowProblem: If a part is missing, a rank is not a number from 1, or the lists differ in length.
+    """
+    return _read_scored(values, columns, str(columns.rank), field_chars, _read_rank)
+
+
+def _read_scored(
+    values: Mapping[str, Any], columns: Columns, column: str, field_chars: int,
+    read_number: Callable[[Any, str], float],
+) -> Draft:
+    texts, numbers = values.get(str(columns.response)), values.get(column)
+    if isinstance(texts, list) and (isinstance(numbers, list) or any(isinstance(text, str) for text in texts[:1])):
+        return _read_listed(values, columns, column, field_chars, read_number)
     prompt, response = _read_single(values, columns, field_chars)
-    return Draft(prompt, ((response, _read_rating(values.get(str(columns.rating)), str(columns.rating))),))
+    return Draft(prompt, ((response, read_number(numbers, column)),))
+
+
+def _read_listed(
+    values: Mapping[str, Any], columns: Columns, column: str, field_chars: int,
+    read_number: Callable[[Any, str], float],
+) -> Draft:
+    """Reads a row with several answers to one prompt and as many numbers."""
+    name, asked = str(columns.response), str(columns.prompt)
+    texts, numbers = values[name], values.get(column)
+    if not texts:
+        raise RowProblem("the list is empty. Fill it or delete the row.", name, "empty")
+    if not isinstance(numbers, list) or len(numbers) != len(texts):
+        raise RowProblem(f"found {shown(numbers)} for the {len(texts):,} answers in {shown(name, 40)}; a list with a "
+                         "number for each is needed. Correct it or delete the row.", column)
+    given = _read_prompt(values, columns, field_chars)
+    answers, prompts = [], set()
+    for i, (text, number) in enumerate(zip(texts, numbers, strict=True), start=1):
+        try:
+            before, response = _read_answer(text, name, field_chars)
+            answers.append((response, read_number(number, column)))
+        except RowProblem as problem:
+            raise RowProblem(f"entry {i}: {problem.text}", problem.column, problem.kind) from problem
+        prompts.add(check_prompt(_join(given, before, asked), asked))
+    if len(prompts) > 1:
+        raise RowProblem("the conversations differ before their last turns, so the answers do not reply to the same "
+                         "prompt. Correct them or give each its own row.", name)
+    return Draft(prompts.pop(), tuple(answers))
 
 
 def _read_single(values: Mapping[str, Any], columns: Columns, field_chars: int) -> tuple[tuple[Message, ...], str]:
@@ -203,13 +251,31 @@ def _read_label(value: Any, column: str) -> Verdict:
 
 
 def _read_rating(value: Any, column: str) -> float:
-    number = math.nan
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MAX_RATING
-    if is_number or (isinstance(value, str) and len(value) <= 40 and _NUMBER.fullmatch(value)):
-        number = float(value)
+    number = _read_number(value)
     if not math.isfinite(number):
-        found = "nothing" if value is None or value == "" else shown(value)
-        raise RowProblem(f"found {found}; a rating is a finite number, the higher the better. Correct it or delete "
-                         "the row.",
-                         column)
+        raise RowProblem(f"found {_found(value)}; a rating is a finite number below {_MAX_RATING:g}, the higher the "
+                         "better. Correct it or delete the row.", column)
     return number
+
+
+def _read_rank(value: Any, column: str) -> float:
+    number = _read_number(value)
+    if not number >= 1:  # nan is not, either
+        raise RowProblem(f"found {_found(value)}; a rank is a number from 1, the best, on. Correct it or delete the "
+                         "row.", column)
+    return -number
+
+
+def _read_number(value: Any) -> float:
+    """Returns a field's number, nan if it is none or so large that arithmetic with it would be none."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    is_number = is_number or (isinstance(value, str) and len(value) <= 40 and bool(_NUMBER.fullmatch(value)))
+    try:
+        number = float(value) if is_number else math.nan
+    except OverflowError:  # an integer of hundreds of digits
+        return math.nan
+    return number if abs(number) < _MAX_RATING else math.nan
+
+
+def _found(value: Any) -> str:
+    return "nothing" if value is None or value == "" else shown(value)

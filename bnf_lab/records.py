@@ -51,6 +51,7 @@ class RunStatus:
         notice: What the guard found (the run stopped by itself), in words for the person.
         owner: The workspace the run belongs to; empty for a run from the shell.
         queued_at: Unix time at which the run (last) joined the queue.
+        is_diverged: Whether training stopped because a loss or gradient was no longer finite.
     """
 
     state: RunState
@@ -69,6 +70,7 @@ class RunStatus:
     notice: str | None = None
     owner: str = ""
     queued_at: float = 0.0
+    is_diverged: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What one import found: rows taken, rows refused, and what a person should know before training on them.
 
-Knows drafts and judgements; this room must not know formats or schemas. Warnings never drop a row: whatever is not
-taken is a refusal with its row number.
+Knows judgements and how they were decided; this room must not know formats or schemas. Warnings never drop a row:
+whatever is not taken is a refusal with its row number.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import fmean
 
 from bnf_lab.errors import clipped, shown
 from bnf_lab.preferences import Judgement, Message, Verdict
-from bnf_lab.readers import Draft
-from bnf_lab.rows import Refusal
+from bnf_lab.ratings import Decided, Taken
+from bnf_lab.rows import Refusal, RowProblem, build_refusal
 
 CountTokens = Callable[[Sequence[Judgement]], Sequence[int]]
 
@@ -42,8 +42,9 @@ class ImportReport:
         columns: The table's columns.
         sample_rows: The first rows, clipped to short texts, for the mapping panel.
         needs_mapping: True where no schema was recognised.
-        ratings: The ratings of the rows taken, in their order.
-        threshold: The rating from which an answer counts as preferred; None without ratings.
+        ratings: The ratings that a threshold can split, in their order; empty for ranks.
+        threshold: The rating from which an answer counts as preferred; None where no threshold decided.
+        how: How ratings or ranks became verdicts and weights, in one line; None without them.
     """
 
     file: str
@@ -58,54 +59,38 @@ class ImportReport:
     needs_mapping: bool = False
     ratings: tuple[float, ...] = ()
     threshold: float | None = None
+    how: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """A row taken: its number and what it said, every answer with a verdict."""
-
-    row: int
-    prompt: tuple[Message, ...]
-    answers: tuple[tuple[str, Verdict], ...]
-
-
-def default_threshold(ratings: Sequence[float]) -> float:
-    """Returns the median rating, moved up to the next one if nothing lies below it, so that both verdicts occur.
-
-    >>> default_threshold([1, 2, 4, 5, 5]), default_threshold([0, 0, 0, 1]), default_threshold([3, 3])
-    (4.0, 1.0, 3.0)
-    """
-    middle = float(median(ratings))
-    if middle > min(ratings):
-        return middle
-    return float(min((r for r in ratings if r > middle), default=middle))
-
-
-def decide(row: int, draft: Draft, threshold: float | None) -> Taken:
-    """Turns a rating into a verdict: preferred from the threshold on."""
-    answers = tuple(
-        (text, found if isinstance(found, Verdict) else _verdict(found, threshold)) for text, found in draft.answers)
-    return Taken(row, draft.prompt, answers)
-
-
-def _verdict(rating: float, threshold: float | None) -> Verdict:
-    return Verdict.PREFERRED if threshold is not None and rating >= threshold else Verdict.DISPREFERRED
+def refuse_emptied(decided: Decided, column: str | None) -> tuple[Refusal, ...]:
+    """Returns the refusals of the rows whose answers all lie at the centre."""
+    if decided.threshold is None:
+        rate, rated = ("Rank", "ranked") if decided.is_ranked else ("Rate", "rated")
+        text = (f"it is {rated} exactly as its prompt's answers are on average, so nothing is better or worse. {rate} "
+                "it apart from them, or do without it.")
+    else:
+        text = (f"it is rated {decided.threshold:g}, the threshold itself, so its weight would be 0. Move the "
+                "threshold, or choose the weighting 'equal'.")
+    return tuple(build_refusal(row, f"row {row}", RowProblem(text, column)) for row in decided.emptied)
 
 
 def build_warnings(
-    taken: Sequence[Taken], refused_kinds: dict[str, list[int]], judgements: Sequence[Judgement],
+    decided: Decided, refused_kinds: dict[str, list[int]], judgements: Sequence[Judgement],
     count_tokens: CountTokens | None, max_tokens: int,
 ) -> tuple[str, ...]:
     """Returns everything a person should know about the rows, one text each.
 
     Args:
-        taken: The rows taken.
+        decided: The rows taken and the answers left out.
         refused_kinds: Rows refused because an answer is "empty", or because both are the "same".
         judgements: What the rows became.
         count_tokens: Counts the tokens of prompt and response; None where no model is at hand.
         max_tokens: Where a sequence is cut.
     """
+    taken = decided.taken
     found = (
+        _flat(decided),
+        _centred(decided),
         _refused("refused because a text is empty", refused_kinds.get("empty", ())),
         _refused("refused because preferred and dispreferred are the same text", refused_kinds.get("same", ())),
         _duplicates(taken),
@@ -148,8 +133,31 @@ def _refused(what: str, rows: Sequence[int]) -> str:
     return f"{_count(len(rows), 'row')} {what}: {list_rows(rows)}." if rows else ""
 
 
+def _flat(decided: Decided) -> str:
+    if not decided.flat:
+        return ""
+    rate, other = ("Rank", "") if decided.is_ranked else ("Rate", ", or choose one threshold (centring 'global')")
+    return (f"{_count(len(decided.flat), 'prompt')} left out ({list_rows(decided.flat)}): a single answer, or answers "
+            f"that are all {'ranked' if decided.is_ranked else 'rated'} alike, say nothing about what is better. "
+            f"{rate} two answers to each differently{other}.")
+
+
+def _centred(decided: Decided) -> str:
+    if not decided.centred:
+        return ""
+    left_out = f"{_count(len(decided.centred), 'answer')} left out ({list_rows(dict.fromkeys(decided.centred))}):"
+    if decided.threshold is not None:
+        return (f"{left_out} rated {decided.threshold:g}, the threshold itself, so the weight would be 0. Move the "
+                "threshold, or choose the weighting 'equal'.")
+    rated, remedy = ("rated", "Rate them apart, choose one threshold (centring 'global'),")
+    if decided.is_ranked:
+        rated, remedy = ("ranked", "Rank one more answer to the prompt")
+    return (f"{left_out} {rated} exactly as the answers to the prompt are on average, which is neither preferred nor "
+            f"dispreferred. {remedy} or do without them.")
+
+
 def _duplicates(taken: Sequence[Taken]) -> str:
-    first: dict[tuple[tuple[Message, ...], tuple[tuple[str, Verdict], ...]], int] = {}
+    first: dict[tuple[tuple[Message, ...], tuple[tuple[str, Verdict, float], ...]], int] = {}
     again = [t.row for t in taken if first.setdefault((t.prompt, t.answers), t.row) != t.row]
     if not again:
         return ""
@@ -161,12 +169,12 @@ def _duplicates(taken: Sequence[Taken]) -> str:
 def _contradictions(taken: Sequence[Taken]) -> str:
     seen: dict[tuple[tuple[Message, ...], str], dict[Verdict, int]] = {}
     for row in taken:
-        for text, verdict in row.answers:
+        for text, verdict, _ in row.answers:
             seen.setdefault((row.prompt, text), {}).setdefault(verdict, row.row)
     both = [verdicts for verdicts in seen.values() if len(verdicts) == 2]
     if not both:
         return ""
-    examples = "; ".join(list_rows(sorted(verdicts.values())) for verdicts in both[:3])
+    examples = "; ".join(list_rows(sorted(set(verdicts.values()))) for verdicts in both[:3])
     return (f"{_count(len(both), 'answer')} with contradictory verdicts: preferred in one row and dispreferred in "
             "another for "
             f"the same prompt ({examples}). Both are kept and cancel each other; decide for one.")
@@ -201,7 +209,7 @@ def _length_bias(judgements: Sequence[Judgement]) -> str:
 def _control_tokens(taken: Sequence[Taken]) -> str:
     rows, marks = [], {}
     for row in taken:
-        texts = (*(m.content for m in row.prompt), *(text for text, _ in row.answers))
+        texts = (*(m.content for m in row.prompt), *(text for text, _, _ in row.answers))
         found = [hit for text in texts if "<" in text or "[" in text for hit in _CONTROL.findall(text)]
         if found:
             rows.append(row.row)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bnf_lab.errors import ImportRefused, shown
-from bnf_lab.readers import Columns, Draft, read_labelled, read_pair, read_rated
+from bnf_lab.readers import Columns, Draft, read_labelled, read_pair, read_ranked, read_rated
 from bnf_lab.rows import Refusal, Row
 from bnf_lab.turns import is_transcript
 
@@ -24,6 +24,7 @@ _SPOKEN = ("list", "object")
 _FLAG = ("true or false", "number", "text")
 _ASKED = ("prompt", "instruction", "question", "query")
 _ANSWERED = ("completion", "response", "answer", "output")
+_ANSWERS = ("responses", "completions", "answers")
 _CONVERSATION = ("conversations", "messages", "conversation")
 IMPLICIT_PROMPT = "TRL preference, implicit prompt"
 _N_SAMPLES = 5
@@ -82,6 +83,15 @@ _LAYOUTS = (
     _Layout("ratings", read_rated,
             {"prompt": (_ASKED, ("list", *_TEXT)), "response": (_ANSWERED, (*_TEXT, *_SPOKEN)),
              "rating": (("score", "rating"), ("number", "text"))}, optional=_SYSTEM),
+    _Layout("rankings", read_ranked,
+            {"prompt": (_ASKED, ("list", *_TEXT)), "response": (_ANSWERED, (*_TEXT, *_SPOKEN)),
+             "rank": (("rank",), ("number", "text"))}, optional=_SYSTEM),
+    _Layout("ratings, several answers a row", read_rated,
+            {"prompt": (_ASKED, ("list", *_TEXT)), "response": (_ANSWERS, ("list",)),
+             "rating": (("scores", "ratings"), ("list",))}, optional=_SYSTEM),
+    _Layout("rankings, several answers a row", read_ranked,
+            {"prompt": (_ASKED, ("list", *_TEXT)), "response": (_ANSWERS, ("list",)),
+             "rank": (("ranks", "ranking"), ("list",))}, optional=_SYSTEM),
 )
 _KNOWN = frozenset(name for layout in _LAYOUTS for names, _ in layout.parts.values() for name in names)
 
@@ -90,8 +100,8 @@ _KNOWN = frozenset(name for layout in _LAYOUTS for names, _ in layout.parts.valu
 class ColumnMapping:
     """What the person says about the columns where the lab does not recognise them.
 
-    `kind` is "pairs" (preferred and dispreferred, the prompt may be part of both), "labels" (response and label)
-    or "ratings" (response and rating).
+    `kind` is "pairs" (preferred and dispreferred, the prompt may be part of both), "labels" (response and label),
+    "ratings" (response and rating) or "ranks" (response and rank); the last two may hold lists of equal length.
     """
 
     kind: str
@@ -101,12 +111,14 @@ class ColumnMapping:
     response: str | None = None
     label: str | None = None
     rating: str | None = None
+    rank: str | None = None
 
 
 _MAPPED: dict[str, tuple[Reader, tuple[str, ...]]] = {
     "pairs": (read_pair, ("preferred", "dispreferred")),
     "labels": (read_labelled, ("prompt", "response", "label")),
     "ratings": (read_rated, ("prompt", "response", "rating")),
+    "ranks": (read_ranked, ("prompt", "response", "rank")),
 }
 
 

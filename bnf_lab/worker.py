@@ -111,7 +111,8 @@ def run(folder: RunFolder, *, import_training: Callable[[str], ModuleType] = lam
     report = Report(folder) if _is_first() else Silence()
     signal.signal(signal.SIGTERM, report.on_signal)
     signal.signal(signal.SIGINT, report.on_signal)
-    report.set(state=RunState.PREPARING, phase="starting", failure=None, started_at=time.time(), ended_at=None)
+    report.set(state=RunState.PREPARING, phase="starting", failure=None, started_at=time.time(), ended_at=None,
+               is_diverged=False)
     is_stranding = False
     try:
         # Imported here: torch takes seconds, and the page should say "preparing" at once.
@@ -121,6 +122,7 @@ def run(folder: RunFolder, *, import_training: Callable[[str], ModuleType] = lam
         is_stranding = "LOCAL_RANK" in os.environ  # the others wait for this one: the launcher must end them
     except TrainingDiverged as error:
         report.on_notice(str(error))
+        report.set(is_diverged=True)
         is_complete = False
     except LabError as error:
         logger.exception("the run failed")
