@@ -44,9 +44,8 @@ def build_baseline(
         loss_references: Judgement id -> log q (n,), where the loss compares with something else than the base.
     """
     others = loss_references or {}
-    header = TokenHeader(
-        tuple(_probe_response(r, stats[r.judgement_id], tokenizer, others.get(r.judgement_id)) for r in responses), is_held_out=is_held_out
-    )
+    shown = (_probe_response(r, stats[r.judgement_id], tokenizer, others.get(r.judgement_id)) for r in responses)
+    header = TokenHeader(tuple(shown), is_held_out=is_held_out)
     scores = tuple(
         ResponseScore(
             r, stats[r.judgement_id], stats[r.judgement_id], torch.zeros(len(r.response_ids)),

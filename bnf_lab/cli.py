@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from bnf_lab import cli_data, cli_models, cli_train
+from bnf_lab import cli_data, cli_experiment, cli_models, cli_score, cli_train
 from bnf_lab.cli_output import Details, Output, UsageError, reserved_stdout
 from bnf_lab.errors import LabError
 from bnf_lab.machine import share_cores
@@ -36,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m bnf_lab", allow_abbrev=False, description="Align a small language model with your preferences."
     )
     verbs = parser.add_subparsers(metavar="VERB", required=True, parser_class=_Parser)
-    for room in (cli_data, cli_train, cli_models):
+    for room in (cli_data, cli_train, cli_models, cli_score, cli_experiment):
         room.add_verbs(verbs)
     return parser
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -72,3 +73,12 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         for line in file:
             if line.endswith(b"\n"):
                 yield json.loads(line)
+
+
+def hash_texts(parts: Sequence[object]) -> str:
+    """Returns the sha256 of JSON values; no two different lists share one.
+
+    >>> hash_texts(["a", "bc"]) == hash_texts(["ab", "c"])
+    False
+    """
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()

@@ -27,5 +27,9 @@ def runs_dir(home: Path) -> Path:
     return home / "runs"
 
 
+def experiments_dir(home: Path) -> Path:
+    return home / "experiments"
+
+
 def cache_dir(home: Path) -> Path:
     return home / "cache"

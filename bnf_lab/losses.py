@@ -124,7 +124,8 @@ def bnf_loss(scores: TokenScores) -> Tensor:
     0.7777
     """
     weights = bnf_token_weights(scores.policy_logps, scores.reference_logps)
-    surrogate = -weights * scores.policy_logps
+    # a shut gate gives exactly 0, also where p is 0 and its logarithm infinite
+    surrogate = torch.where(weights > 0, -weights * scores.policy_logps, 0.0)
     token_losses = surrogate + ((1 - weights) * scores.entropies).detach()
     return _signed(scores) * token_means(token_losses, scores.mask)
 

@@ -51,6 +51,19 @@ class ResponseScore:
         return bnf_token_weights(self.policy.logps, q)
 
 
+@dataclass(frozen=True)
+class BaseScores:
+    """What the base model makes of the probe, by judgement id.
+
+    Attributes:
+        stats: `TokenStats` of (n,).
+        features: (n, D) at the positions that predict the response's tokens.
+    """
+
+    stats: Mapping[str, TokenStats]
+    features: Mapping[str, Tensor]
+
+
 class Probe:
     """Scores fixed responses whenever asked; the reference is scored once, when the probe is made.
 
@@ -58,17 +71,30 @@ class Probe:
         loaded: A model with an adapter; without the adapter it is the reference.
         responses: What to score.
         loss_references: Judgement id -> log q of the response's tokens, where the loss's reference is not the base.
+        known: What the base model makes of the responses, where that was computed before.
         size: Responses in one forward pass.
     """
 
     def __init__(
         self, loaded: LoadedModel, responses: Sequence[EncodedResponse], *,
-        loss_references: Mapping[str, Tensor] | None = None, size: int = 8,
+        loss_references: Mapping[str, Tensor] | None = None, known: BaseScores | None = None, size: int = 8,
     ) -> None:
         self.loaded = loaded
         self._loss_references = loss_references or {}
         self.responses = tuple(responses)
         self._batches = list(pack_batches(self.responses, size=size, device=loaded.device))
+        if known is not None and loaded.splits_head:
+            features = [torch.cat([known.features[i] for i in b.ids]).to(loaded.device) for b in self._batches]
+            self._reference = dict(known.stats)
+        else:
+            features = self._score_reference()
+        # The reference's features are small beside its distributions, from which KL is rebuilt a chunk at a time.
+        # A head that cannot be split off leaves whole logits as features; those are computed anew instead of kept.
+        self._reference_features = features if loaded.splits_head else None
+
+    def _score_reference(self) -> list[Tensor]:
+        """Keeps the reference's token statistics and returns its features, batch by batch."""
+        loaded = self.loaded
         with in_eval(loaded), as_reference(loaded), compute_context(loaded):
             features = [batch_features(loaded, batch) for batch in self._batches]
             stats = [
@@ -76,9 +102,7 @@ class Probe:
                 for f, b in zip(features, self._batches, strict=True)
             ]
         self._reference = self._by_response(stats)
-        # The reference's features are small beside its distributions, from which KL is rebuilt a chunk at a time.
-        # A head that cannot be split off leaves whole logits as features; those are computed anew instead of kept.
-        self._reference_features = features if loaded.splits_head else None
+        return features
 
     def score(self) -> list[ResponseScore]:
         """Scores every response under the present policy, in the order in which they were given."""

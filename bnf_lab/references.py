@@ -86,8 +86,8 @@ def _refuse_other_tokenizer(reference: Path, model: Path) -> None:
     if theirs != own:
         n_others = len({*theirs.items()} ^ {*own.items()})
         raise RunRefused(
-            f"'Reference' {shown(reference.name)} has another tokenizer than {shown(model.name)}: {len(theirs):,} tokens"
-            f" against {len(own):,}, {n_others:,} entries differ. The loss compares the probabilities of the same"
+            f"'Reference' {shown(reference.name)} has another tokenizer than {shown(model.name)}: {len(theirs):,}"
+            f" tokens against {len(own):,}, {n_others:,} entries differ. The loss compares the probabilities of the same"
             " tokens: choose a model of the same family."
         )
 

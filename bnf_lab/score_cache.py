@@ -20,18 +20,20 @@ from torch import Tensor
 
 from bnf_lab.batches import EncodedResponse, Encoder
 from bnf_lab.checkpoints import MANIFEST
+from bnf_lab.files import hash_texts
 from bnf_lab.models import LoadedModel
 from bnf_lab.preferences import Judgement
-from bnf_lab.scoring import compute_reference_stats
-from bnf_lab.tensor_cache import TensorCache, hash_texts
+from bnf_lab.scoring import compute_reference_features, compute_reference_stats
+from bnf_lab.tensor_cache import TensorCache
 from bnf_lab.token_stats import TokenStats
 
 logger = logging.getLogger(__name__)
 
 # Raise a number when the code gives other values for the same model and text.
-TOKENS_VERSION, SCORES_VERSION, ANSWERS_VERSION = "1", "1", "1"
+TOKENS_VERSION, SCORES_VERSION, ANSWERS_VERSION, FEATURES_VERSION = "1", "1", "1", "1"
 N_STATS = 5  # as many as `TokenStats` has fields
 SAVED_AT_ONCE = 64  # responses after which a first reference pass is saved, so that a stop loses little
+FEATURES_BYTES = 64 * 2**20  # of one probe; larger ones are computed by each run, lest they drive out all else
 SMALL_BYTES = 32 * 2**20  # files up to this size are hashed at every start
 MODEL_FILES = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors")
 
@@ -55,6 +57,7 @@ class ScoreCache:
         self._tokens = TensorCache(root, "tokens", [TOKENS_VERSION, str(max_tokens), *tokenizing])
         self._scores = TensorCache(root, "scores", [SCORES_VERSION, *computing])
         self._answers = TensorCache(root, "answers", [ANSWERS_VERSION, *computing])
+        self._features = TensorCache(root, "features", [FEATURES_VERSION, *computing])
         self._encoded: dict[str, Tensor] = {}  # token ids that are not kept yet
 
     def encode(self, encoder: Encoder, judgements: Sequence[Judgement]) -> Callable[[Judgement], EncodedResponse]:
@@ -95,7 +98,7 @@ class ScoreCache:
         Returns:
             Judgement id -> `TokenStats` of its response tokens, (n,) float32 on the CPU.
         """
-        keys = {r.judgement_id: hash_texts([r.prompt_ids, r.response_ids]) for r in responses}
+        keys = _keys(responses)
         lengths = {keys[r.judgement_id]: len(r.response_ids) for r in responses}
         known = {k: v for k, v in self._scores.load(keys.values()).items() if _fits(v, lengths[k])}
         missing = list({keys[r.judgement_id]: r for r in responses if keys[r.judgement_id] not in known}.values())
@@ -113,6 +116,17 @@ class ScoreCache:
             known |= fresh
         return {i: TokenStats(*known[key].unbind()) for i, key in keys.items()}
 
+    def reference_features(self, loaded: LoadedModel, responses: Sequence[EncodedResponse]) -> dict[str, Tensor]:
+        """Returns what `scoring.compute_reference_features` does, for all that no run has asked for before."""
+        keys = _keys(responses)
+        known = self._features.load(keys.values())
+        missing = [r for r in responses if keys[r.judgement_id] not in known]
+        fresh = {keys[i]: value for i, value in compute_reference_features(loaded, missing).items()}
+        if sum(value.nbytes for value in fresh.values()) <= FEATURES_BYTES:
+            self._features.save(fresh)
+        known |= fresh
+        return {i: known[key] for i, key in keys.items()}
+
     def load_answer(self, prompt: str, max_tokens: int) -> tuple[str, int] | None:
         """Returns the base model's greedy answer to a prompt and its tokens; None if it never gave one."""
         key = hash_texts([prompt, max_tokens])
@@ -125,6 +139,10 @@ class ScoreCache:
     def save_answer(self, prompt: str, max_tokens: int, text: str, n_tokens: int) -> None:
         content = json.dumps([text, n_tokens]).encode()
         self._answers.save({hash_texts([prompt, max_tokens]): torch.frombuffer(bytearray(content), dtype=torch.uint8)})
+
+
+def _keys(responses: Sequence[EncodedResponse]) -> dict[str, str]:
+    return {r.judgement_id: hash_texts([r.prompt_ids, r.response_ids]) for r in responses}
 
 
 def _fits(value: Tensor, n_tokens: int) -> bool:

@@ -91,7 +91,8 @@ def compute_stats(
     scored: dict[str, TokenStats] = {}
     with in_eval(loaded):
         for batch in pack_batches(responses, size=size, device=loaded.device):
-            scored |= dict(zip(batch.ids, score_batch(loaded, batch, temperature=temperature).split(batch.lengths), strict=True))
+            stats = score_batch(loaded, batch, temperature=temperature)
+            scored |= dict(zip(batch.ids, stats.split(batch.lengths), strict=True))
             if on_progress:
                 on_progress(len(scored), len(responses))
     return scored
@@ -107,6 +108,18 @@ def compute_reference_stats(
     """Scores responses under the frozen reference: `compute_stats` of the model without its adapter."""
     with as_reference(loaded):
         return compute_stats(loaded, responses, size=size, on_progress=on_progress)
+
+
+def compute_reference_features(
+    loaded: LoadedModel, responses: Sequence[EncodedResponse], *, size: int = 8
+) -> dict[str, Tensor]:
+    """Returns judgement id -> (n, D) on the CPU: the reference's features that predict the response's n tokens."""
+    found: dict[str, Tensor] = {}
+    with in_eval(loaded), as_reference(loaded), compute_context(loaded):
+        for batch in pack_batches(responses, size=size, device=loaded.device):
+            rows = batch_features(loaded, batch).cpu().split(batch.lengths)
+            found |= {i: row.clone() for i, row in zip(batch.ids, rows, strict=True)}
+    return found
 
 
 def stack_rows(rows: Iterable[Tensor], width: int) -> Tensor:

@@ -9,8 +9,6 @@ refuses costs time, never a run. This room must not know what the tensors mean.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import logging
 import os
 import time
@@ -21,6 +19,8 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+
+from bnf_lab.files import hash_texts
 
 logger = logging.getLogger(__name__)
 
@@ -105,12 +105,3 @@ def throw_away_oldest(root: Path, limit: int = CACHE_LIMIT_BYTES) -> None:
 def _remove(path: Path) -> None:
     with contextlib.suppress(OSError):  # gone already, or a disk that refuses
         path.unlink()
-
-
-def hash_texts(parts: Sequence[object]) -> str:
-    """Returns the sha256 of JSON values; no two different lists share one.
-
-    >>> hash_texts(["a", "bc"]) == hash_texts(["ab", "c"])
-    False
-    """
-    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()

@@ -5,6 +5,7 @@ It knows the loss, the plan and the reference's log-probabilities. It must not k
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -135,7 +136,9 @@ class BNFTrainer(Trainer):
         if step not in self._reference_points:
             stats = compute_stats(self.loaded, micro_batch.mismatched)
             shifts = [(values.logps - self.references[i]).sum().item() for i, values in stats.items()]
-            self._reference_points = {step: max(0.0, fmean(shifts))}
+            if not math.isfinite(mean := fmean(shifts)):
+                raise self._diverged("KTO's reference point is not finite at")
+            self._reference_points = {step: max(0.0, mean)}
         return self._reference_points[step]
 
     def _token_scores(self, batch: Batch, stats: TokenStats, reference_point: float) -> TokenScores:

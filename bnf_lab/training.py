@@ -31,7 +31,7 @@ from bnf_lab.files import write_atomically
 from bnf_lab.home import cache_dir, data_home, models_dir
 from bnf_lab.machine import read_device
 from bnf_lab.models import LoadedModel, add_lora, load_model, pick_device, recompute_activations
-from bnf_lab.probe import Probe
+from bnf_lab.probe import BaseScores, Probe
 from bnf_lab.records import RunState
 from bnf_lab.references import compute_reference_logps, locate_reference, read_references, write_references
 from bnf_lab.runs import RunFolder
@@ -231,9 +231,15 @@ def _share_scoring(
 def _plan_probe(prepared: Prepared, baseline: Baseline | None, config: RunConfig) -> ProbePlan:
     probe_tokens = sum(r.n_tokens for r in prepared.probe)
     cost_in_steps = probe_tokens / _step_tokens(prepared, config)
-    return ProbePlan(
-        lambda: Probe(prepared.loaded, prepared.probe, loss_references=prepared.loss_references), baseline, cost_in_steps
-    )
+    def build() -> Probe:
+        loaded, cache, known = prepared.loaded, prepared.cache, None
+        if loaded.splits_head:
+            known = BaseScores(
+                cache.reference_stats(loaded, prepared.probe), cache.reference_features(loaded, prepared.probe)
+            )
+        return Probe(loaded, prepared.probe, loss_references=prepared.loss_references, known=known)
+
+    return ProbePlan(build, baseline, cost_in_steps)
 
 
 def answer_prompts(config: RunConfig, split: Split) -> list[str]:

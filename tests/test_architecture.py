@@ -13,25 +13,25 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "bnf_lab"
 ROOMS = """
 ui
-__main__ cli cli_data cli_models cli_output cli_report cli_train
+__main__ cli cli_data cli_experiment cli_models cli_output cli_report cli_score cli_train
 lab
 desk
-exports
+exports side_scores
 shelf merge measure
-jobs
+jobs experiments
 launcher
 worker
 training
 preflight
-watch
+watch references
 fetch
-chat
+chat skill_scores
 decode sampling
 decode_layers
 trainer
-baseline references
+baseline
 score_cache
-probe
+probe outside_tasks
 scoring
 models
 layouts
@@ -44,13 +44,16 @@ pair_losses
 loss_terms
 splits
 perturb
+experiment_report
+experiment_plots experiment_tables
+experiment_lines
 plots
 feedback_plots count_plots
 plot_style
 importers
 reports
-hub
-schemas
+hub judge
+schemas ratings
 readers
 tables
 parquet_process
@@ -62,12 +65,15 @@ database
 demos machine
 cards estimates
 speeds
+verdicts cell_results score_words
+experiment_records
+recipes
 runs
 processes checkpoints adapter_files
 lab_records chat_records
 files tensor_cache
 records
-preferences config home late_imports
+preferences config home late_imports skills intervals text_measures
 settings
 errors
 """
@@ -76,7 +82,8 @@ STANDARD_LIBRARY_ROOMS = set(
     """
     lab_records chat_records jobs launcher runs processes checkpoints adapter_files files records preferences config
     home late_imports errors store statements database demos machine cards estimates speeds exports settings splits
-    perturb
+    perturb ratings skills intervals text_measures verdicts cell_results experiment_records
+    score_words
     """.split()  # noqa: SIM905 - as the list above
 )
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -407,28 +407,9 @@ def test_a_failed_run_is_code_1_and_one_line(
 # -- score, chat, export
 
 
-def test_score_compares_base_and_aligned(
-    shell: Shell, data: Path, tiny_model_path: Path, tiny_adapter_path: Path, zero_adapter_path: Path
-) -> None:
-    line = ("score", "--data", data, "--model", tiny_model_path, "--pairs", 4, "--json")
-    alone = shell(*line).record
-    same = shell(*line, "--adapter", zero_adapter_path).record
-    other = shell(*line, "--adapter", tiny_adapter_path).record
-    assert (alone["n_pairs"], alone["n_responses"], alone["aligned"], alone["kl"]) == (4, 8, None, None)
-    assert alone["base"]["margin"] == pytest.approx(
-        alone["base"]["preferred_logp"] - alone["base"]["dispreferred_logp"], abs=1e-5
-    )
-    assert same["base"] == pytest.approx(alone["base"], abs=1e-6)
-    assert same["aligned"] == pytest.approx(alone["base"], abs=1e-6)
-    assert same["kl"] == pytest.approx(0.0, abs=1e-6)
-    assert other["base"] == pytest.approx(alone["base"], abs=1e-6)
-    assert abs(other["aligned"]["preferred_logp"] - alone["base"]["preferred_logp"]) > 0.01
-    assert other["kl"] > 0.001
-
-
 def test_score_finds_the_model_of_a_run(shell: Shell, data: Path, trained: Path, tiny_model_path: Path) -> None:
     for adapter in (trained, trained / "adapter", trained / "checkpoint-2"):
-        record = shell("score", "--data", data, "--adapter", adapter, "--pairs", 1, "--json").record
+        record = shell("score", "--data", data, "--adapter", adapter, "--pairs", 1, "--answers", 0, "--json").record
         assert record["model"] == str(tiny_model_path)
         assert record["aligned"] is not None
 

@@ -7,7 +7,10 @@ from bnf_lab.config import field_specs
 from bnf_lab.losses import LOSSES
 
 PACKAGE = Path(__file__).parents[1] / "bnf_lab"
-ENGINE = ("config", "batches", "losses", "splits", "references", "trainer", "training", "watch", "models", "fetch", "probe", "scoring")
+ENGINE = (
+    "config", "batches", "losses", "splits", "references", "trainer", "training", "watch", "models", "fetch", "probe",
+    "scoring",
+)
 
 
 def read_by_engine() -> set[str]:

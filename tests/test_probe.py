@@ -13,8 +13,15 @@ from bnf_lab.batches import Encoder
 from bnf_lab.models import LoadedModel, add_lora, load_model
 from bnf_lab.packing import build_batch
 from bnf_lab.preferences import Judgement, Message, Source, Verdict, build_pair
-from bnf_lab.probe import Probe, build_snapshot, summarise
-from bnf_lab.scoring import as_reference, compute_stats, in_eval, score_batch
+from bnf_lab.probe import BaseScores, Probe, build_snapshot, summarise
+from bnf_lab.scoring import (
+    as_reference,
+    compute_reference_features,
+    compute_reference_stats,
+    compute_stats,
+    in_eval,
+    score_batch,
+)
 
 
 def make_judgements() -> list[Judgement]:
@@ -141,3 +148,26 @@ def test_header_and_snapshot_belong_together(tuned: LoadedModel) -> None:
         assert len(response.tokens) == len(response.reference_logps) == len(logps) == len(weights)
         assert logps == pytest.approx(score.policy.logps.tolist(), abs=1e-4)
         assert response.reference_logps == pytest.approx(score.reference.logps.tolist(), abs=1e-4)
+
+
+def test_a_probe_that_knows_the_base_says_the_same_without_scoring_it(tuned: LoadedModel, tmp_path: Path) -> None:
+    encoder = Encoder(tuned.tokenizer, max_tokens=64)
+    responses = [encoder.encode(j) for j in make_judgements()]
+    known = BaseScores(compute_reference_stats(tuned, responses), compute_reference_features(tuned, responses))
+    plain, informed = Probe(tuned, responses).score(), Probe(tuned, responses, known=known).score()
+    for ours, theirs in zip(informed, plain, strict=True):
+        assert torch.allclose(ours.kl, theirs.kl, atol=1e-6)
+        assert torch.equal(ours.policy.logps, theirs.policy.logps)
+        assert torch.allclose(ours.reference.logps, theirs.reference.logps, atol=1e-6)
+        assert ours.kl.abs().max() > 0.01
+
+
+def test_the_gate_is_taken_against_the_losss_own_reference(tuned: LoadedModel) -> None:
+    encoder = Encoder(tuned.tokenizer, max_tokens=64)
+    responses = [encoder.encode(j) for j in make_judgements()]
+    certain = {r.judgement_id: torch.full((len(r.response_ids),), -1e-4) for r in responses}
+    plain, other = Probe(tuned, responses).score(), Probe(tuned, responses, loss_references=certain).score()
+    for ours, theirs in zip(other, plain, strict=True):
+        assert torch.equal(ours.policy.logps, theirs.policy.logps)
+        assert torch.equal(ours.reference.logps, theirs.reference.logps)  # curves and KL stay against the base
+        assert (ours.weights < theirs.weights).all()

@@ -1,0 +1,218 @@
+"""What an experiment is: a recipe, its cells, and the claims that it puts to the test. No torch, no runs.
+
+A recipe is a short YAML text: settings that all cells share, and arms, each a grid over settings. Its cells are every
+combination of data, arm and seed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bnf_lab.config import RunConfig, field_specs, parse_field
+from bnf_lab.errors import LabError, NotFound, shown
+
+FOLDER = Path(__file__).resolve().parents[1] / "assets" / "recipes"
+RECIPE_BYTES = 100_000
+MAX_CELLS = 10_000
+_KEYS = {"title", "question", "data", "seeds", "settings", "arms", "compare", "along", "claims", "notes"}
+_CLAIM_KEYS = {"text", "where", "measure", "at_least", "at_most", "above", "margin"}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One sentence that the numbers bear out or do not.
+
+    Attributes:
+        text: What is claimed.
+        where: Settings (or `data`) that the cells must have; all others are averaged over, except `data`, which is
+            judged one set at a time.
+        measure: Name of the measure.
+        at_least: The mean must be no less.
+        at_most: The mean must be no more.
+        above: Settings of other cells; the mean must be above theirs by `margin` at least.
+        margin: See `above`.
+    """
+
+    text: str
+    where: Mapping[str, Any]
+    measure: str
+    at_least: float | None = None
+    at_most: float | None = None
+    above: Mapping[str, Any] | None = None
+    margin: float = 0.0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of an experiment: its data, what is particular to its arm, and its seed."""
+
+    data: str
+    arm: Mapping[str, Any]
+    config: RunConfig
+
+    @property
+    def seed(self) -> int:
+        return self.config.seed
+
+    @property
+    def name(self) -> str:
+        """A folder name: readable, and different for everything that differs."""
+        settings = json.dumps([self.data, self.config.to_dict()], sort_keys=True)
+        words = [Path(self.data.removeprefix("demo:")).stem, *(f"{v:g}" if isinstance(v, float) else str(v)
+                 for v in self.arm.values()), f"s{self.seed}"]
+        plain = "-".join("".join(c if c.isalnum() or c in ".-" else "_" for c in word) for word in words)
+        return f"{plain[:80]}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An experiment.
+
+    Attributes:
+        name: Its file's name.
+        title: A few words.
+        question: What it asks.
+        data: Files or `demo:NAME`.
+        seeds: How many, from 0 on.
+        settings: `RunConfig` values of all cells.
+        arms: Grids: `RunConfig` field to the values it takes.
+        compare: The field whose values are compared.
+        along: The field along which they are drawn.
+        claims: What is put to the test.
+        notes: What a reader must know, one sentence each.
+    """
+
+    name: str
+    title: str
+    question: str
+    data: tuple[str, ...]
+    arms: tuple[Mapping[str, tuple[Any, ...]], ...]
+    compare: str
+    along: str
+    seeds: int = 3
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    claims: tuple[Claim, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def cells(self) -> list[Cell]:
+        """Returns every cell once, one seed after the other, so that an early end still covers the grid.
+
+        Raises:
+            ConfigError: If a setting is not known or out of its range.
+        """
+        found: dict[str, Cell] = {}
+        for seed, data, arm in itertools.product(range(self.seeds), self.data, self._arms()):
+            cell = Cell(data, arm, RunConfig.from_dict({**self.settings, **arm, "seed": seed}))
+            found.setdefault(cell.name, cell)
+        return list(found.values())
+
+    def _arms(self) -> Iterator[dict[str, Any]]:
+        for grid in self.arms:
+            for values in itertools.product(*grid.values()):
+                yield dict(zip(grid, values, strict=True))
+
+
+def list_recipes() -> list[str]:
+    """Returns the names of the recipes that come with the lab."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load_recipe(name: str) -> Recipe:
+    """Loads a recipe of the lab by its name, or a person's own by its file.
+
+    Raises:
+        NotFound: If there is none.
+        LabError: If the file is no recipe, with what is wrong.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    if not path.is_file() or (path.parent == FOLDER and path.stem not in list_recipes()):
+        raise NotFound(
+            f"There is no recipe {shown(name)}. There are: {', '.join(list_recipes())}. Or give your own YAML file."
+        )
+    where = f"recipe {path.name}"
+    try:
+        if path.stat().st_size > RECIPE_BYTES:
+            raise LabError(f"{where}: it is larger than {RECIPE_BYTES:,} bytes. A recipe is a short text.")
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or getattr(error, "problem", None) or "it is no YAML text"
+        raise LabError(f"{where}: it cannot be read ({reason}). See assets/recipes for examples.") from error
+    return _build(path.stem, values, where)
+
+
+def _build(name: str, values: Any, where: str) -> Recipe:
+    if not isinstance(values, dict) or not {"data", "arms", "compare", "along"} <= values.keys() <= _KEYS:
+        given = sorted(map(str, values)) if isinstance(values, dict) else shown(values, 40)
+        raise LabError(
+            f"{where}: it has {given}. A recipe needs data, arms, compare and along, and may have"
+            f" {', '.join(sorted(_KEYS - {'data', 'arms', 'compare', 'along'}))}."
+        )
+    arms = tuple(_read_arm(arm, where) for arm in _as_list(values["arms"]))
+    settings = {str(k): _plain(str(k), v) for k, v in (values.get("settings") or {}).items()}
+    recipe = Recipe(
+        name, str(values.get("title", name)), str(values.get("question", "")),
+        tuple(map(str, _as_list(values["data"]))), arms, str(values["compare"]), str(values["along"]),
+        _read_seeds(values.get("seeds", 3), where), settings,
+        tuple(_read_claim(claim, where) for claim in values.get("claims") or ()),
+        tuple(map(str, values.get("notes") or ())),
+    )  # fmt: skip
+    varied = {name for arm in arms for name in arm} | {"data"}
+    for axis in (recipe.compare, recipe.along):
+        if axis not in varied:
+            raise LabError(f"{where}: it compares or draws along {shown(axis)}, which no arm varies.")
+    n_cells = len(recipe.data) * recipe.seeds * sum(_size(arm) for arm in arms)
+    if not 0 < n_cells <= MAX_CELLS:
+        raise LabError(f"{where}: it has {n_cells:,} cells; from 1 to {MAX_CELLS:,} are accepted.")
+    recipe.cells()  # refuses settings that are not known or out of range
+    return recipe
+
+
+def _size(arm: Mapping[str, Sequence[Any]]) -> int:
+    size = 1
+    for values in arm.values():
+        size *= len(values)
+    return size
+
+
+def _read_arm(arm: Any, where: str) -> dict[str, tuple[Any, ...]]:
+    if not isinstance(arm, dict) or not arm:
+        raise LabError(f"{where}: an arm is {shown(arm, 40)}. Give settings with one value or a list of values.")
+    if "seed" in arm:
+        raise LabError(f"{where}: an arm sets the seed. Give `seeds`, the number of seeds, instead.")
+    return {str(name): tuple(_plain(str(name), v) for v in _as_list(values)) for name, values in arm.items()}
+
+
+def _read_seeds(value: Any, where: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 100:
+        raise LabError(f"{where}: seeds is {shown(value, 40)}. Give a whole number from 1 to 100.")
+    return value
+
+
+def _read_claim(claim: Any, where: str) -> Claim:
+    if not isinstance(claim, dict) or not {"text", "where", "measure"} <= claim.keys() <= _CLAIM_KEYS:
+        raise LabError(
+            f"{where}: a claim is {shown(claim, 60)}. It needs text, where and measure, and one of at_least, at_most"
+            " and above."
+        )
+    if sum(claim.get(bound) is not None for bound in ("at_least", "at_most", "above")) != 1:
+        raise LabError(f"{where}: the claim {shown(claim['text'], 60)} needs one of at_least, at_most and above.")
+    for part in ("where", "above"):
+        claim = {**claim, part: claim.get(part) and {k: _plain(str(k), v) for k, v in claim[part].items()}}
+    return Claim(**{**claim, "where": claim["where"] or {}})
+
+
+def _plain(name: str, value: Any) -> Any:
+    """YAML 1.1 takes 1e-4 for a text, as flags are."""
+    return parse_field(name, value) if isinstance(value, str) and name in field_specs() else value
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

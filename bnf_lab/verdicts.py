@@ -1,0 +1,228 @@
+"""What the cells of an experiment say together: means with intervals, claims borne out or not, and words.
+
+Standard library. A difference whose interval holds 0 is called noise. This room must not know files or reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from bnf_lab.experiment_records import MEASURES, CellResult, ClaimVerdict, Estimate, Group
+from bnf_lab.intervals import bootstrap_difference, bootstrap_mean, describe_difference, wilson_interval
+from bnf_lab.recipes import Claim, Recipe
+from bnf_lab.settings import METHODS, method_label
+
+INTERVALS = (
+    "95 % intervals: shares by Wilson's method, over the held-out pairs of all seeds for accuracy, over answers or runs"
+    " else; other means by a bootstrap, over held-out pairs for the margin, over runs else. Each seed draws its own"
+    " held-out prompts, so a prompt may count more than once and the intervals are a little too narrow. Differences"
+    " compare the same held-out pairs of the same seeds."
+)
+
+
+def group_results(results: Iterable[CellResult]) -> tuple[Group, ...]:
+    """Puts the results together that differ in their seed alone, in order of first sight."""
+    found: dict[tuple[str, tuple[tuple[str, Any], ...]], list[CellResult]] = {}
+    for result in results:
+        found.setdefault((result.cell.data, tuple(result.cell.arm.items())), []).append(result)
+    return tuple(
+        Group(data, dict(arm), tuple(members), _estimates(members)) for (data, arm), members in found.items()
+    )
+
+
+def _estimates(results: Sequence[CellResult]) -> dict[str, Estimate]:
+    found = {name: estimate(values_of(results, name), name) for name in MEASURES}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def values_of(results: Iterable[CellResult], measure: str) -> list[float]:
+    """Returns what a mean of this measure is taken over: held-out pairs, sample answers or runs."""
+    results = list(results)
+    if measure == "accuracy":
+        return [float(margin > 0) for r in results for margin in r.pair_margins]
+    if measure == "margin":
+        return [margin for r in results for margin in r.pair_margins]
+    if measure == "broken_answers":
+        return [float(answer.is_broken) for r in results for answer in r.answers]
+    return [r.values[measure] for r in results if measure in r.values]
+
+
+def estimate(values: Sequence[float], measure: str) -> Estimate | None:
+    """Returns the mean with its interval; None where nothing was measured."""
+    if not values:
+        return None
+    mean = fmean(values)
+    if measure in ("accuracy", "broken_answers", "collapsed"):
+        return Estimate(mean, *wilson_interval(round(sum(values)), len(values)), len(values))
+    if len(values) == 1:
+        return Estimate(mean, None, None, 1)
+    return Estimate(mean, *bootstrap_mean(values), len(values))
+
+
+def judge_claims(recipe: Recipe, groups: Sequence[Group]) -> tuple[ClaimVerdict, ...]:
+    """Returns how each claim fared, one data set at a time."""
+    verdicts = []
+    for claim in recipe.claims:
+        wanted = claim.where.get("data")
+        for data in [d for d in recipe.data if wanted in (None, d)]:
+            outcome, detail = _judge(claim, [g for g in groups if g.data == data])
+            name = data.removeprefix("demo:")
+            text = claim.text if len(recipe.data) == 1 or wanted else f"{claim.text} ({name})"
+            verdicts.append(ClaimVerdict(text, outcome, detail))
+    return tuple(verdicts)
+
+
+def _judge(claim: Claim, groups: Sequence[Group]) -> tuple[str, str]:
+    unit = MEASURES[claim.measure].unit
+    chosen = select(groups, claim.where)
+    found = estimate(values_of(chosen, claim.measure), claim.measure)
+    if found is None:
+        return "not measured", "no run of these settings was scored"
+    if claim.above is None:
+        if claim.at_least is not None:
+            holds, bound = found.mean >= claim.at_least, f"at least {claim.at_least:g}"
+        else:
+            limit = claim.at_most or 0.0
+            holds, bound = found.mean <= limit, f"at most {limit:g}"
+        return "holds" if holds else "does not hold", f"{describe(found, unit)}; {bound} was claimed"
+    others = select(groups, claim.above)
+    difference = compare(chosen, others, claim.measure)
+    if difference is None:
+        return "not measured", "no run to compare with was scored"
+    mean, (low, high) = difference
+    outcome = "within noise"
+    if low > claim.margin:
+        outcome = "holds"
+    elif high < claim.margin:
+        outcome = "does not hold"
+    return outcome, describe_difference(name_arm(claim.where), name_arm(claim.above), mean, (low, high), unit)
+
+
+def select(groups: Iterable[Group], where: Mapping[str, Any]) -> list[CellResult]:
+    """Returns the results of the groups that have these settings."""
+
+    def fits(group: Group) -> bool:
+        found = {"data": group.data, **group.arm}
+        return all(found.get(name) == value for name, value in where.items())
+
+    return [result for group in groups if fits(group) for result in group.results]
+
+
+def compare(
+    first: Sequence[CellResult], second: Sequence[CellResult], measure: str
+) -> tuple[float, tuple[float, float]] | None:
+    """Returns the mean of first minus that of second, with its interval; None where either side was not measured.
+
+    Where both sides measured the same items (pairs, answers or runs of the same seeds), each item is compared with
+    itself.
+    """
+    a, b = values_of(first, measure), values_of(second, measure)
+    if not a or not b:
+        return None
+    is_paired = _items(first, measure) == _items(second, measure)
+    return fmean(a) - fmean(b), bootstrap_difference(a, b, paired=is_paired)
+
+
+def _items(results: Sequence[CellResult], measure: str) -> list[tuple[int, int]]:
+    return [(r.cell.seed, len(values_of([r], measure))) for r in results]
+
+
+def describe(found: Estimate, unit: str = "") -> str:
+    """Returns a mean and its interval in words.
+
+    >>> describe(Estimate(0.5, 0.25, 0.75, 10), "share of pairs")
+    '0.500 share of pairs (95 % interval 0.250 to 0.750, n = 10)'
+    """
+    interval = "" if found.low is None else f"95 % interval {found.low:.3f} to {found.high:.3f}, "
+    return f"{found.mean:.3f} {unit}".rstrip() + f" ({interval}n = {found.n})"
+
+
+def name_arm(arm: Mapping[str, Any]) -> str:
+    """Returns settings in a few words.
+
+    >>> name_arm({"method": "bnf", "learning_rate": 0.001})
+    'BNF, learning rate 0.001'
+    """
+    words = []
+    for name, value in arm.items():
+        if name == "method":
+            words.append(method_label(str(value)))
+        elif name != "data":
+            words.append(f"{name.replace('_', ' ')} {value:g}" if isinstance(value, float) else
+                         f"{name.replace('_', ' ')} {value}")
+    return ", ".join(words)
+
+
+def describe_outcome(recipe: Recipe, groups: Sequence[Group]) -> tuple[str, ...]:
+    """Says for each data set where each compared value collapses, what its best setting is, and who is ahead there."""
+    sentences = []
+    for data in recipe.data:
+        here = [g for g in groups if g.data == data]
+        values = list(dict.fromkeys(g.arm.get(recipe.compare) for g in here if recipe.compare in g.arm))
+        best = {}
+        for value in values:
+            own = [g for g in here if g.arm.get(recipe.compare) == value]
+            sentences.append(f"{data.removeprefix('demo:')}: {_describe_collapse(recipe, value, own)}")
+            best[value] = pick_best(own)
+        sentences += _compare_best(recipe, data, {v: g for v, g in best.items() if g})
+    return tuple(sentences)
+
+
+def _name(recipe: Recipe, value: Any) -> str:
+    is_method = recipe.compare == "method" and value in METHODS
+    return method_label(str(value)) if is_method else f"{recipe.compare.replace('_', ' ')} {value}"
+
+
+def _describe_collapse(recipe: Recipe, value: Any, groups: Sequence[Group]) -> str:
+    name, axis = _name(recipe, value), recipe.along.replace("_", " ")
+    found = []
+    for group in groups:
+        flags = values_of(group.results, "collapsed")
+        if sum(flags):
+            found.append(f"{sum(flags):.0f} of {len(flags)} runs at {axis} {_short(group.arm.get(recipe.along))}")
+    if not found:
+        n = sum(len(values_of(g.results, "collapsed")) for g in groups)
+        return f"{name} collapsed in none of its {n} runs."
+    return f"{name} collapsed in {', '.join(found)}."
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def pick_best(groups: Sequence[Group]) -> Group | None:
+    """Returns the group that did best: most runs not collapsed, then accuracy, then margin."""
+
+    def key(group: Group) -> tuple[float, ...]:
+        def mean(name: str, otherwise: float) -> float:
+            return group.estimates[name].mean if name in group.estimates else otherwise
+
+        return -mean("collapsed", 1.0), mean("accuracy", 0.0), mean("margin", float("-inf"))
+
+    return max((g for g in groups if g.estimates), key=key, default=None)
+
+
+def _compare_best(recipe: Recipe, data: str, best: Mapping[Any, Group]) -> list[str]:
+    """Compares the first value with every other one, each at its own best setting."""
+    if len(best) < 2:
+        return []
+    (leader, own), *others = best.items()
+    axis, set_name = recipe.along.replace("_", " "), data.removeprefix("demo:")
+
+    def at(value: Any, group: Group) -> str:
+        return f"{_name(recipe, value)} at its best {axis} ({_short(group.arm.get(recipe.along))})"
+
+    sentences = []
+    for value, group in others:
+        for measure, words in (("accuracy", "held-out accuracy"), ("margin", "held-out margin")):
+            difference = compare(own.results, group.results, measure)
+            if difference is not None:
+                mean, interval = difference
+                unit = MEASURES[measure].unit if measure == "margin" else ""
+                told = describe_difference(at(leader, own), at(value, group), mean, interval, unit)
+                sentences.append(f"{set_name}, {words}: {told}.")
+    return sentences
+
+
