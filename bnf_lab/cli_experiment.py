@@ -127,16 +127,18 @@ def _estimate_seconds(cells: Sequence[Cell], data: Data, output: Output) -> floa
     if not cells:
         return 0.0
     counter, device, total = Counter(data_home()), read_device(), 0.0
-    for index, cell in enumerate(cells):
+    prepared = {cell.prepared.name: cell.prepared for cell in cells if cell.prepared}
+    for index, cell in enumerate([*prepared.values(), *cells]):
         try:
             model = locate_model(cell.config.model)
         except LabError:
             return None
-        found = counter.check(data[cell.data], cell.config, device, model)
+        config = replace(cell.config, reference="base") if cell.prepared else cell.config
+        found = counter.check(data[cell.data], config, device, model)
         if found.seconds is None and not found.problems:
             output.progress("measuring a step")
-            _measure(cell.config, data[cell.data])
-            found = counter.check(data[cell.data], cell.config, device, model)
+            _measure(config, data[cell.data])
+            found = counter.check(data[cell.data], config, device, model)
         if found.problems:
             raise RunRefused(f"{cell.name}: {' '.join(found.problems)}")
         total += found.seconds or 0.0

@@ -13,11 +13,12 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bnf_lab import worker
 from bnf_lab.cell_results import read_cell
+from bnf_lab.config import RunConfig
 from bnf_lab.errors import RunRefused
 from bnf_lab.experiment_records import CellResult
 from bnf_lab.files import hash_texts, locked
@@ -87,13 +88,21 @@ def run_cells(
     _check_data(output, {name: hash_judgements(found) for name, found in judgements.items()})
     context = _prepare_context()
     for index, cell in enumerate(listed):
-        folder = cell_folder(output, cell)
-        if is_done(folder):
-            continue
-        if not (folder.path / "config.json").is_file():
-            RunFolder.create(folder.path, cell.config, judgements[cell.data])
-        for status in _run_cell(context, folder):
-            on_progress(Progress(index, len(listed), cell, status))
+        for part in filter(None, (cell.prepared, cell)):
+            folder = cell_folder(output, part)
+            if is_done(folder):
+                continue
+            if not (folder.path / "config.json").is_file():
+                RunFolder.create(folder.path, _own_config(part, output), judgements[part.data])
+            for status in _run_cell(context, folder):
+                on_progress(Progress(index, len(listed), part, status))
+
+
+def _own_config(cell: Cell, output: Path) -> RunConfig:
+    """Returns the run's settings, with the folder of the run that was prepared as its reference."""
+    if cell.prepared is None:
+        return cell.config
+    return replace(cell.config, reference=f"run:{cell_folder(output, cell.prepared).path}")
 
 
 def read_results(cells: Iterable[Cell], output: Path) -> list[CellResult]:

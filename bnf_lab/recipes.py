@@ -22,7 +22,8 @@ from bnf_lab.errors import LabError, NotFound, shown
 FOLDER = Path(__file__).resolve().parents[1] / "assets" / "recipes"
 RECIPE_BYTES = 100_000
 MAX_CELLS = 10_000
-_KEYS = {"title", "question", "data", "seeds", "settings", "arms", "compare", "along", "claims", "notes"}
+_KEYS = {"title", "question", "data", "seeds", "settings", "arms", "compare", "along", "claims", "notes", "prepare"}
+PREPARED = "prepared:"
 _CLAIM_KEYS = {"text", "where", "measure", "at_least", "at_most", "above", "margin"}
 
 
@@ -52,11 +53,15 @@ class Claim:
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of an experiment: its data, what is particular to its arm, and its seed."""
+    """One run of an experiment: its data, what is particular to its arm, and its seed.
+
+    `prepared` is the run that must be finished before, because its adapter is this one's reference.
+    """
 
     data: str
     arm: Mapping[str, Any]
     config: RunConfig
+    prepared: Cell | None = None
 
     @property
     def seed(self) -> int:
@@ -88,6 +93,7 @@ class Recipe:
         along: The field along which they are drawn.
         claims: What is put to the test.
         notes: What a reader must know, one sentence each.
+        prepare: Name -> settings of a run that is made first, to be a `reference` as `prepared:NAME`.
     """
 
     name: str
@@ -101,6 +107,7 @@ class Recipe:
     settings: Mapping[str, Any] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
     notes: tuple[str, ...] = ()
+    prepare: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def cells(self) -> list[Cell]:
         """Returns every cell once, one seed after the other, so that an early end still covers the grid.
@@ -110,9 +117,19 @@ class Recipe:
         """
         found: dict[str, Cell] = {}
         for seed, data, arm in itertools.product(range(self.seeds), self.data, self._arms()):
-            cell = Cell(data, arm, RunConfig.from_dict({**self.settings, **arm, "seed": seed}))
+            config = RunConfig.from_dict({**self.settings, **arm, "seed": seed})
+            cell = Cell(data, arm, config, self._prepared(data, config))
             found.setdefault(cell.name, cell)
         return list(found.values())
+
+    def _prepared(self, data: str, config: RunConfig) -> Cell | None:
+        if not config.reference.startswith(PREPARED):
+            return None
+        name = config.reference.removeprefix(PREPARED)
+        if name not in self.prepare:
+            raise LabError(f"recipe {self.name}: the reference {shown(config.reference)} is not among its `prepare`.")
+        settings = {**self.settings, **self.prepare[name], "seed": config.seed}
+        return Cell(data, {"prepared": name}, RunConfig.from_dict(settings))
 
     def _arms(self) -> Iterator[dict[str, Any]]:
         for grid in self.arms:
@@ -162,7 +179,7 @@ def _build(name: str, values: Any, where: str) -> Recipe:
         tuple(map(str, _as_list(values["data"]))), arms, str(values["compare"]), str(values["along"]),
         _read_seeds(values.get("seeds", 3), where), settings,
         tuple(_read_claim(claim, where) for claim in values.get("claims") or ()),
-        tuple(map(str, values.get("notes") or ())),
+        tuple(map(str, values.get("notes") or ())), _read_prepared(values.get("prepare") or {}, where),
     )  # fmt: skip
     varied = {name for arm in arms for name in arm} | {"data"}
     for axis in (recipe.compare, recipe.along):
@@ -188,6 +205,12 @@ def _read_arm(arm: Any, where: str) -> dict[str, tuple[Any, ...]]:
     if "seed" in arm:
         raise LabError(f"{where}: an arm sets the seed. Give `seeds`, the number of seeds, instead.")
     return {str(name): tuple(_plain(str(name), v) for v in _as_list(values)) for name, values in arm.items()}
+
+
+def _read_prepared(value: Any, where: str) -> dict[str, dict[str, Any]]:
+    if not isinstance(value, dict) or not all(isinstance(settings, dict) for settings in value.values()):
+        raise LabError(f"{where}: prepare is {shown(value, 40)}. Give a name and below it the settings of a run.")
+    return {str(name): {str(k): _plain(str(k), v) for k, v in settings.items()} for name, settings in value.items()}
 
 
 def _read_seeds(value: Any, where: str) -> int:

@@ -87,8 +87,8 @@ def _refuse_other_tokenizer(reference: Path, model: Path) -> None:
         n_others = len({*theirs.items()} ^ {*own.items()})
         raise RunRefused(
             f"'Reference' {shown(reference.name)} has another tokenizer than {shown(model.name)}: {len(theirs):,}"
-            f" tokens against {len(own):,}, {n_others:,} entries differ. The loss compares the probabilities of the same"
-            " tokens: choose a model of the same family."
+            f" tokens against {len(own):,}, {n_others:,} entries differ. The loss compares the probabilities of the"
+            " same tokens: choose a model of the same family."
         )
 
 
