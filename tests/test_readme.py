@@ -17,8 +17,12 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from bnf_lab.models import LoadedModel
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -27,7 +31,9 @@ PARTS = ("app.py", "assets", "bnf_lab", "tests", "requirements.txt", "README.md"
 # added to a command so that a test stays short; what comes last wins
 SMALL = {
     "train --data": "--n-steps 2 --responses-per-step 2 --n-probe 1 --max-tokens 96 --answer-steps 100",
-    "score": "--pairs 1 --max-tokens 96",
+    "score --held-out": "--pairs 1 --answers 1",
+    "score --skills": "--problems 1",
+    "experiment": "--seeds 1 --set n_steps=1 --set n_probe=1 --set max_tokens=96",
     "chat": "--max-new-tokens 4",
 }
 SERVER_SECONDS = 120
@@ -118,7 +124,7 @@ def wait_for_page(address: str, server: subprocess.Popen[bytes]) -> str:
 
 def test_the_shell_commands_run(workplace: Path, tiny_home: Path) -> None:
     commands = blocks("bash")[1].splitlines()
-    assert len(commands) == 9
+    assert len(commands) == 10
     for command in commands:
         assert command.startswith("python -m bnf_lab ")
         small = next((flags for verb, flags in SMALL.items() if f"bnf_lab {verb}" in command), "")
@@ -128,11 +134,41 @@ def test_the_shell_commands_run(workplace: Path, tiny_home: Path) -> None:
 
 
 def test_the_example_runs(workplace: Path, embedded_home: Path) -> None:
-    (example,) = blocks("python")
+    example = blocks("python")[0]
     assert len([line for line in example.splitlines() if line]) <= 10
     (workplace / "example.py").write_text(example)
     output = run("python example.py", workplace, embedded_home)
     assert "1.0000, 0.2689" in output
+
+
+def test_a_loss_in_ten_lines_trains(tiny_loaded: LoadedModel, tmp_path: Path) -> None:
+    _, example = blocks("python")
+    assert len([line for line in example.splitlines() if line]) <= 10
+    from bnf_lab.config import RunConfig
+    from bnf_lab.losses import LOSSES
+    from bnf_lab.models import add_lora
+    from bnf_lab.trainer import BNFTrainer
+    from tests.test_trainer import adapter_weights, make_pairs
+
+    before = dict(LOSSES)
+    try:
+        exec(example, {})  # noqa: S102 - the README's own lines
+        (name,) = LOSSES.keys() - before.keys()
+        loaded = add_lora(tiny_loaded, rank=4, alpha=8, dropout=0.0)
+        start = adapter_weights(loaded)
+        config = RunConfig(method=name, n_steps=2, responses_per_step=4)
+        trainer = BNFTrainer.from_judgements(loaded, make_pairs(), config, output_dir=tmp_path)
+        trainer.train()
+    finally:
+        LOSSES.pop("margin", None)
+    assert any((weight != start[n]).any() for n, weight in adapter_weights(loaded).items())
+    assert trainer.state.log_history[0]["loss"] == pytest.approx(1.3133, abs=1e-3)  # -log sigmoid(-1) at the start
+
+
+def test_the_commands_of_an_experiment_run(workplace: Path, tiny_home: Path) -> None:
+    for command in blocks("bash")[3].splitlines():
+        assert run(f"{command} {SMALL['experiment']}", workplace, tiny_home).strip()
+    assert (workplace / "pairs" / "report.html").is_file()
 
 
 def test_the_commands_for_several_gpus_train(workplace: Path, tiny_home: Path) -> None:
@@ -144,14 +180,15 @@ def test_the_commands_for_several_gpus_train(workplace: Path, tiny_home: Path) -
 
 
 def test_the_test_command_finds_the_tests(workplace: Path, tmp_path: Path) -> None:
-    (command,) = blocks("bash")[3].splitlines()
+    (command,) = blocks("bash")[4].splitlines()
     # only collected, or this test would run itself
     output = run(command, workplace, tmp_path, PYTEST_ADDOPTS="--collect-only tests/test_losses.py")
     assert "tests collected" in output
 
 
 def test_all_commands_are_covered() -> None:
-    assert len(blocks("bash")) == 4
+    assert len(blocks("bash")) == 5
+    assert len(blocks("python")) == 2
 
 
 def test_the_table_of_settings_is_that_of_the_code() -> None:

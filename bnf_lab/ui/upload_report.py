@@ -22,7 +22,7 @@ def draw_report(report: Any, *, is_stored: bool) -> Markup:
     """
     n_preferred = sum(j.is_preferred for j in report.judgements)
     return fill(
-        '<section class="lab-report"><h3>{file}</h3>{headline}{numbers}{warnings}{refused}</section>',
+        '<section class="lab-report"><h3>{file}</h3>{headline}{numbers}{how}{warnings}{refused}</section>',
         file=report.file,
         headline=_headline(report, is_stored),
         numbers=_numbers((
@@ -31,6 +31,7 @@ def draw_report(report: Any, *, is_stored: bool) -> Markup:
             (f"{n_preferred:,}", "preferred answers", "preferred"),
             (f"{len(report.judgements) - n_preferred:,}", "dispreferred answers", "dispreferred"),
         )) if not report.needs_mapping else "",
+        how=fill('<p class="lab-small">{}</p>', report.how) if report.how else "",
         warnings=_warnings(report.warnings),
         refused=_refused(report.refused),
     )
