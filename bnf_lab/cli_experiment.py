@@ -17,8 +17,8 @@ from typing import Any
 from bnf_lab.cli_data import add_import_options, locate_model, model_name, rating_rule, read_judgements, whole
 from bnf_lab.cli_output import Output, UsageError
 from bnf_lab.config import RunConfig, field_specs, parse_field
-from bnf_lab.errors import LabError, RunRefused
-from bnf_lab.experiment_records import CellResult, Experiment
+from bnf_lab.errors import LabError, RunRefused, shown
+from bnf_lab.experiment_records import MEASURES, CellResult, Experiment
 from bnf_lab.experiments import Progress, cell_folder, hash_judgements, is_done, read_results, run_cells
 from bnf_lab.files import write_atomically
 from bnf_lab.home import data_home, experiments_dir
@@ -54,6 +54,7 @@ def add_verbs(verbs: Any) -> None:
 def run_experiment(args: argparse.Namespace, output: Output) -> int:
     """Runs what is missing of an experiment and writes its report; code 1 if a cell failed."""
     recipe = _change(load_recipe(args.recipe), args)
+    _refuse_unknown_measures(recipe)
     data = {
         name: read_judgements([name], mapping=args.map, rule=rating_rule(args), output=output) for name in recipe.data
     }
@@ -92,6 +93,14 @@ def _change(recipe: Recipe, args: argparse.Namespace) -> Recipe:
         recipe, seeds=args.seeds or recipe.seeds, data=tuple(args.data) or recipe.data,
         settings={**recipe.settings, **changes},
     )  # fmt: skip
+
+
+def _refuse_unknown_measures(recipe: Recipe) -> None:
+    unknown = [claim.measure for claim in recipe.claims if claim.measure not in MEASURES]
+    if unknown:
+        raise LabError(
+            f"recipe {recipe.name}: a claim is about {shown(unknown[0])}. Measures are: {', '.join(MEASURES)}."
+        )
 
 
 def _refuse_what_cannot_run(cells: Sequence[Cell], data: Data) -> None:

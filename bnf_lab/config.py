@@ -34,8 +34,8 @@ class RunConfig:
         "`embedded` (SmolLM2-135M-Instruct), a hub id such as owner/name, or a folder in the lab's models folder.",
         "essential", max_chars=500)
     learning_rate: float = setting(
-        5e-4, "Learning rate", "Size of one step. BNF stands more of it than others do; try 1e-4 to 1e-3 first.", "essential",
-        minimum=1e-6, maximum=1e-1)
+        5e-4, "Learning rate", "Size of one step. BNF stands more of it than others do; try 1e-4 to 1e-3 first.",
+        "essential", minimum=1e-6, maximum=1e-1)
     n_steps: int = setting(
         30, "Steps", "Optimiser steps. 30 steps of the embedded model take four to ten minutes on two CPU cores.",
         "essential", unit="steps", minimum=1, maximum=100_000, step=1)

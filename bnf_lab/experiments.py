@@ -12,7 +12,8 @@ import logging
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -94,8 +95,9 @@ def run_cells(
                 continue
             if not (folder.path / "config.json").is_file():
                 RunFolder.create(folder.path, _own_config(part, output), judgements[part.data])
-            for status in _run_cell(context, folder):
-                on_progress(Progress(index, len(listed), part, status))
+            with closing(_run_cell(context, folder)) as statuses:
+                for status in statuses:
+                    on_progress(Progress(index, len(listed), part, status))
 
 
 def _own_config(cell: Cell, output: Path) -> RunConfig:
@@ -135,20 +137,22 @@ def _prepare_context() -> multiprocessing.context.BaseContext:
 
 def _run_cell(
     context: multiprocessing.context.BaseContext, folder: RunFolder
-) -> Iterator[RunStatus]:
-    """Yields the run's status now and then until its worker has ended."""
+) -> Generator[RunStatus, None, None]:
+    """Yields the run's status now and then until its worker has ended; closed before, it lets it save first."""
     process = context.Process(target=train_cell, args=(str(folder.path),), name=folder.run_id)  # type: ignore[attr-defined]
     process.start()
     try:
         while process.is_alive():
             process.join(POLL_SECONDS)
             yield folder.read_status()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, GeneratorExit):
         folder.request_stop()
         process.join()
         raise
     finally:
-        settle_worker(folder, process.exitcode)
+        is_others = settle_worker(folder, process.exitcode)
+    if is_others:
+        raise RunRefused(f"Cell {folder.run_id} is being run by another process. Wait for it to end, or stop it.")
 
 
 def train_cell(path: str) -> None:

@@ -142,10 +142,12 @@ class Counter:
 
 def data_problems(split: Split, config: RunConfig) -> tuple[str, ...]:
     """Returns what keeps these units from being trained on, each with its remedy."""
-    try:
-        plan_steps(split.train, _one_step(config), _not_encoded)
-    except RunRefused as error:
-        return (str(error),)
+    everything = (*split.train, *split.probe) if split.is_held_out else split.train
+    for units in (everything, split.train):  # all of the data first: its counts are those that a person knows
+        try:
+            plan_steps(units, _one_step(config), _not_encoded)
+        except RunRefused as error:
+            return (str(error),)
     return ()
 
 

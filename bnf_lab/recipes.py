@@ -149,8 +149,9 @@ def load_recipe(name: str) -> Recipe:
         NotFound: If there is none.
         LabError: If the file is no recipe, with what is wrong.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
-    if not path.is_file() or (path.parent == FOLDER and path.stem not in list_recipes()):
+    is_own = name.endswith((".yaml", ".yml"))
+    path = Path(name) if is_own else FOLDER / f"{name}.yaml"
+    if not path.is_file() or not (is_own or name in list_recipes()):
         raise NotFound(
             f"There is no recipe {shown(name)}. There are: {', '.join(list_recipes())}. Or give your own YAML file."
         )
@@ -158,8 +159,11 @@ def load_recipe(name: str) -> Recipe:
     try:
         if path.stat().st_size > RECIPE_BYTES:
             raise LabError(f"{where}: it is larger than {RECIPE_BYTES:,} bytes. A recipe is a short text.")
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        text = path.read_text(encoding="utf-8")
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):  # a few of them can mean gigabytes
+            raise LabError(f"{where}: it has aliases (`*name`). Write out what they stand for.")
+        values = yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "problem", None) or "it is no YAML text"
         raise LabError(f"{where}: it cannot be read ({reason}). See assets/recipes for examples.") from error
     return _build(path.stem, values, where)
@@ -172,6 +176,10 @@ def _build(name: str, values: Any, where: str) -> Recipe:
             f"{where}: it has {given}. A recipe needs data, arms, compare and along, and may have"
             f" {', '.join(sorted(_KEYS - {'data', 'arms', 'compare', 'along'}))}."
         )
+    for key, kind in (("settings", dict), ("claims", list), ("notes", list)):
+        if not isinstance(values.get(key) or kind(), kind):
+            wanted = "names with values" if kind is dict else "a list"
+            raise LabError(f"{where}: {key} is {shown(values[key], 40)}. Give {wanted}.")
     arms = tuple(_read_arm(arm, where) for arm in _as_list(values["arms"]))
     settings = {str(k): _plain(str(k), v) for k, v in (values.get("settings") or {}).items()}
     recipe = Recipe(
@@ -227,9 +235,16 @@ def _read_claim(claim: Any, where: str) -> Claim:
         )
     if sum(claim.get(bound) is not None for bound in ("at_least", "at_most", "above")) != 1:
         raise LabError(f"{where}: the claim {shown(claim['text'], 60)} needs one of at_least, at_most and above.")
-    for part in ("where", "above"):
-        claim = {**claim, part: claim.get(part) and {k: _plain(str(k), v) for k, v in claim[part].items()}}
-    return Claim(**{**claim, "where": claim["where"] or {}})
+    try:
+        for part in ("where", "above"):
+            claim = {**claim, part: claim.get(part) and {k: _plain(str(k), v) for k, v in claim[part].items()}}
+        numbers = {k: float(claim[k]) for k in ("at_least", "at_most", "margin") if claim.get(k) is not None}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise LabError(
+            f"{where}: the claim {shown(claim['text'], 60)} needs settings as where and above, and numbers as at_least,"
+            " at_most and margin."
+        ) from error
+    return Claim(**{**claim, **numbers, "where": claim["where"] or {}})
 
 
 def _plain(name: str, value: Any) -> Any:

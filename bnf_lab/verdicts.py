@@ -10,16 +10,24 @@ from statistics import fmean
 from typing import Any
 
 from bnf_lab.experiment_records import MEASURES, CellResult, ClaimVerdict, Estimate, Group
-from bnf_lab.intervals import bootstrap_difference, bootstrap_mean, describe_difference, wilson_interval
+from bnf_lab.intervals import (
+    bootstrap_difference,
+    bootstrap_mean,
+    describe_difference,
+    student_interval,
+    wilson_interval,
+)
 from bnf_lab.recipes import Claim, Recipe
 from bnf_lab.settings import METHODS, method_label
 
 INTERVALS = (
-    "95 % intervals: shares by Wilson's method, over the held-out pairs of all seeds for accuracy, over answers or runs"
-    " else; other means by a bootstrap, over held-out pairs for the margin, over runs else. Each seed draws its own"
-    " held-out prompts, so a prompt may count more than once and the intervals are a little too narrow. Differences"
-    " compare the same held-out pairs of the same seeds."
+    "95 % intervals: for shares by Wilson's method, over the held-out pairs of all seeds for accuracy, over answers or"
+    " runs else; for the margin by a bootstrap over held-out pairs; for other means by Student's t over runs. Each seed"
+    " draws its own held-out prompts, so a prompt may count more than once and intervals over pairs are a little too"
+    " narrow. Differences compare the same held-out pairs, or the runs of the same seeds, with each other."
 )
+BY_PAIR = ("accuracy", "margin")
+SHARES = ("accuracy", "broken_answers", "collapsed")
 
 
 def group_results(results: Iterable[CellResult]) -> tuple[Group, ...]:
@@ -54,11 +62,12 @@ def estimate(values: Sequence[float], measure: str) -> Estimate | None:
     if not values:
         return None
     mean = fmean(values)
-    if measure in ("accuracy", "broken_answers", "collapsed"):
+    if measure in SHARES:
         return Estimate(mean, *wilson_interval(round(sum(values)), len(values)), len(values))
     if len(values) == 1:
         return Estimate(mean, None, None, 1)
-    return Estimate(mean, *bootstrap_mean(values), len(values))
+    interval = bootstrap_mean(values) if measure in BY_PAIR else student_interval(values)
+    return Estimate(mean, *interval, len(values))
 
 
 def judge_claims(recipe: Recipe, groups: Sequence[Group]) -> tuple[ClaimVerdict, ...]:
@@ -90,7 +99,7 @@ def _judge(claim: Claim, groups: Sequence[Group]) -> tuple[str, str]:
     others = select(groups, claim.above)
     difference = compare(chosen, others, claim.measure)
     if difference is None:
-        return "not measured", "no run to compare with was scored"
+        return "not measured", "too few runs to compare were scored"
     mean, (low, high) = difference
     outcome = "within noise"
     if low > claim.margin:
@@ -116,12 +125,15 @@ def compare(
     """Returns the mean of first minus that of second, with its interval; None where either side was not measured.
 
     Where both sides measured the same items (pairs, answers or runs of the same seeds), each item is compared with
-    itself.
+    itself. A single run of each side has no interval, so nothing can be said of it.
     """
     a, b = values_of(first, measure), values_of(second, measure)
-    if not a or not b:
-        return None
     is_paired = _items(first, measure) == _items(second, measure)
+    if not a or not b or (len(a) == 1 and is_paired):
+        return None
+    if is_paired and measure not in BY_PAIR:
+        differences = [x - y for x, y in zip(a, b, strict=True)]
+        return fmean(differences), student_interval(differences)
     return fmean(a) - fmean(b), bootstrap_difference(a, b, paired=is_paired)
 
 
@@ -156,17 +168,24 @@ def name_arm(arm: Mapping[str, Any]) -> str:
 
 
 def describe_outcome(recipe: Recipe, groups: Sequence[Group]) -> tuple[str, ...]:
-    """Says for each data set where each compared value collapses, what its best setting is, and who is ahead there."""
+    """Says of each compared value on each data set where it collapsed, its best setting, and how it does there.
+
+    The first value is the one that the others are compared with, each side at its own best setting.
+    """
     sentences = []
     for data in recipe.data:
         here = [g for g in groups if g.data == data]
-        values = list(dict.fromkeys(g.arm.get(recipe.compare) for g in here if recipe.compare in g.arm))
-        best = {}
-        for value in values:
+        leader: tuple[str, Group] | None = None
+        for value in dict.fromkeys(g.arm[recipe.compare] for g in here if recipe.compare in g.arm):
             own = [g for g in here if g.arm.get(recipe.compare) == value]
-            sentences.append(f"{data.removeprefix('demo:')}: {_describe_collapse(recipe, value, own)}")
-            best[value] = pick_best(own)
-        sentences += _compare_best(recipe, data, {v: g for v, g in best.items() if g})
+            name, best = _name(recipe, value), pick_best(own)
+            parts = [_describe_collapse(recipe, own)]
+            if best is not None:
+                parts.append(_describe_best(recipe, best))
+            if best is not None and leader is not None:
+                parts.append(f"{leader[0]} at its best has {_compare_best(leader[1], best)}")
+            sentences.append(f"{data.removeprefix('demo:')}, {name}: {'; '.join(parts)}.")
+            leader = leader or ((name, best) if best is not None else None)
     return tuple(sentences)
 
 
@@ -175,17 +194,14 @@ def _name(recipe: Recipe, value: Any) -> str:
     return method_label(str(value)) if is_method else f"{recipe.compare.replace('_', ' ')} {value}"
 
 
-def _describe_collapse(recipe: Recipe, value: Any, groups: Sequence[Group]) -> str:
-    name, axis = _name(recipe, value), recipe.along.replace("_", " ")
-    found = []
+def _describe_collapse(recipe: Recipe, groups: Sequence[Group]) -> str:
+    axis, found, n_runs = recipe.along.replace("_", " "), [], 0
     for group in groups:
         flags = values_of(group.results, "collapsed")
+        n_runs += len(flags)
         if sum(flags):
             found.append(f"{sum(flags):.0f} of {len(flags)} runs at {axis} {_short(group.arm.get(recipe.along))}")
-    if not found:
-        n = sum(len(values_of(g.results, "collapsed")) for g in groups)
-        return f"{name} collapsed in none of its {n} runs."
-    return f"{name} collapsed in {', '.join(found)}."
+    return f"collapsed in {', '.join(found)}" if found else f"collapsed in none of {n_runs} runs"
 
 
 def _short(value: Any) -> str:
@@ -193,7 +209,7 @@ def _short(value: Any) -> str:
 
 
 def pick_best(groups: Sequence[Group]) -> Group | None:
-    """Returns the group that did best: most runs not collapsed, then accuracy, then margin."""
+    """Returns the group that did best: fewest runs collapsed, then accuracy, then margin."""
 
     def key(group: Group) -> tuple[float, ...]:
         def mean(name: str, otherwise: float) -> float:
@@ -204,25 +220,27 @@ def pick_best(groups: Sequence[Group]) -> Group | None:
     return max((g for g in groups if g.estimates), key=key, default=None)
 
 
-def _compare_best(recipe: Recipe, data: str, best: Mapping[Any, Group]) -> list[str]:
-    """Compares the first value with every other one, each at its own best setting."""
-    if len(best) < 2:
-        return []
-    (leader, own), *others = best.items()
-    axis, set_name = recipe.along.replace("_", " "), data.removeprefix("demo:")
-
-    def at(value: Any, group: Group) -> str:
-        return f"{_name(recipe, value)} at its best {axis} ({_short(group.arm.get(recipe.along))})"
-
-    sentences = []
-    for value, group in others:
-        for measure, words in (("accuracy", "held-out accuracy"), ("margin", "held-out margin")):
-            difference = compare(own.results, group.results, measure)
-            if difference is not None:
-                mean, interval = difference
-                unit = MEASURES[measure].unit if measure == "margin" else ""
-                told = describe_difference(at(leader, own), at(value, group), mean, interval, unit)
-                sentences.append(f"{set_name}, {words}: {told}.")
-    return sentences
+def _describe_best(recipe: Recipe, best: Group) -> str:
+    shown = (
+        ("accuracy", "accuracy"), ("accuracy_shift", "of shifts"), ("margin", "margin"),
+        ("preferred_shift", "preferred shift"),
+    )  # fmt: skip
+    numbers = [f"{words} {best.estimates[name].mean:.2f}" for name, words in shown if name in best.estimates]
+    return f"best at {recipe.along.replace('_', ' ')} {_short(best.arm.get(recipe.along))} ({', '.join(numbers)})"
 
 
+def _compare_best(leader: Group, other: Group) -> str:
+    """Says how the leader's accuracy, margin and likelihood stand against the other's."""
+    words = []
+    for name, label in (("accuracy", "accuracy"), ("margin", "margin"), ("preferred_shift", "preferred likelihood")):
+        difference = compare(leader.results, other.results, name)
+        if difference is None:
+            continue
+        mean, (low, high) = difference
+        if low == high == 0:
+            words.append(f"the same {label}")
+        elif low <= 0 <= high:
+            words.append(f"{label} within noise ({mean:+.2f}, {low:.2f} to {high:.2f})")
+        else:
+            words.append(f"{label} {abs(mean):.2f} {'higher' if mean > 0 else 'lower'} ({low:.2f} to {high:.2f})")
+    return ", ".join(words) or "nothing to compare yet"

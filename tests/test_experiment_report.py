@@ -227,5 +227,5 @@ def test_page_works_in_a_browser_without_a_network(page, tmp_path):
         wait_until(lambda: opened.evaluate(ink) != dark, "figures in the colour of a light page")
         assert opened.evaluate(ink) == opened.evaluate("getComputedStyle(document.body).color")
         opened.get_by_role("button", name="KL to base").click()
-        values = opened.evaluate("[...document.querySelectorAll('tbody tr')].map(r => Number(r.cells[8].dataset.v))")
+        values = opened.evaluate("[...document.querySelectorAll('tbody tr')].map(r => Number(r.cells[9].dataset.v))")
         assert values == sorted(values)
