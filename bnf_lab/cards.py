@@ -7,6 +7,7 @@ from pathlib import Path
 from bnf_lab.config import EMBEDDED_HUB_ID, EMBEDDED_MODEL, RunConfig
 from bnf_lab.records import MetricPoint
 from bnf_lab.runs import RunFolder
+from bnf_lab.settings import method_label
 
 ROWS = (
     ("preferred_logp", "log-likelihood of preferred responses", "nats/token"),
@@ -36,7 +37,7 @@ def write_model_card(path: Path, folder: RunFolder, config: RunConfig) -> None:
         "",
         f"# LoRA adapter, run {folder.run_id}",
         "",
-        f"Made with BNF Lab: {config.n_steps} steps of `{config.method}` on {n_preferred} preferred and"
+        f"Made with BNF Lab: {config.n_steps} steps of {method_label(config.method)} on {n_preferred} preferred and"
         f" {len(judgements) - n_preferred} dispreferred responses, base model"
         f" `{Path(base).name if Path(base).is_absolute() else base}`.",
         "",
@@ -48,7 +49,7 @@ def write_model_card(path: Path, folder: RunFolder, config: RunConfig) -> None:
         "",
         "| setting | value |",
         "|---|---|",
-        *(f"| {name} | {_cell(value)} |" for name, value in config.to_dict().items() if name != "model"),
+        *(f"| {n} | {_cell(_without_folder(v))} |" for n, v in config.to_dict().items() if n != "model"),
         "",
         "Loss: Bidirectional Negative Feedback, https://arxiv.org/abs/2410.04834" if config.method == "bnf" else "",
     ]
@@ -65,6 +66,13 @@ def _table(probe: list[MetricPoint]) -> list[str]:
         if before is not None and after is not None:
             lines.append(f"| {label} | {before:.3f} | {after:.3f} | {unit} |")
     return lines
+
+
+def _without_folder(value: object) -> object:
+    """Returns a setting without the folders before a name: a card travels, this machine's folders are nobody's."""
+    if not isinstance(value, str) or not Path(value.removeprefix("run:")).is_absolute():
+        return value
+    return f"run:{Path(value).name}" if value.startswith("run:") else Path(value).name
 
 
 def _cell(value: object) -> str:

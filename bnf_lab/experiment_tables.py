@@ -27,7 +27,8 @@ ANSWER_CHARS = 300
 ANSWERS_PER_GROUP = 3
 COLUMNS = {
     "accuracy": "Accuracy", "accuracy_shift": "Accuracy of shifts", "margin": "Margin",
-    "preferred_shift": "Preferred shift", "dispreferred_shift": "Dispreferred shift", "kl": "KL to base", "broken_answers": "Broken answers",
+    "preferred_shift": "Preferred shift", "dispreferred_shift": "Dispreferred shift",
+    "kl": "KL to base", "broken_answers": "Broken answers",
 }  # fmt: skip
 """Measures in the table and what stands above them there."""
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")

@@ -11,6 +11,7 @@ import gradio as gr
 
 from bnf_lab.errors import NotFound
 from bnf_lab.records import RunState
+from bnf_lab.settings import method_label
 from bnf_lab.ui import train_texts as texts
 from bnf_lab.ui.guard import Lane, listen
 from bnf_lab.ui.markup import fill, html_area
@@ -71,7 +72,7 @@ def label_run(run: RunSummary) -> str:
     """Returns how a run is called in a list: its name or data, method and when it was made."""
     named = run.name if run.name != run.run_id else ""  # a run without a name is stored under its id
     name = named or ", ".join(run.collections) or run.run_id[:8]
-    return f"{name[:60]} · {run.method.upper()} · {_when(run.created_at)}"
+    return f"{name[:60]} · {method_label(run.method)} · {_when(run.created_at)}"
 
 
 def build() -> Controls:

@@ -8,6 +8,7 @@ from datetime import datetime
 from markupsafe import Markup
 
 from bnf_lab.lab_records import RunSummary
+from bnf_lab.settings import method_label
 from bnf_lab.ui import chat_texts as words
 from bnf_lab.ui.markup import fill, joined
 
@@ -72,7 +73,7 @@ def _row(run: RunSummary, *, is_chosen: bool) -> Markup:
     cells = (
         name,
         fill('<b class="lab-dot {}">{}</b>', kind, state),
-        run.method.upper(),
+        method_label(run.method),
         ", ".join(run.collections) or NONE,
         steps,
         _change(run.accuracy_before, run.accuracy, _percent),
