@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import product
 from statistics import fmean, pvariance
 
 from bnf_lab.experiment_records import CellResult, CurvePoint, SampleAnswer
+from bnf_lab.preferences import Message
 from bnf_lab.recipes import Cell
-from bnf_lab.records import AnswerPoint, MetricPoint, RunState, TokenHeader, TokenSnapshot
+from bnf_lab.records import LARGEST_FALL, AnswerPoint, MetricPoint, RunState
 from bnf_lab.runs import RunFolder
 from bnf_lab.text_measures import mean_words, repetition
 
-LARGEST_FALL = 1.0
-"""Nats/token by which preferred responses may become less likely than under the base; beyond it a run has collapsed."""
 BROKEN_SHARE = 0.5
 """Share of sample answers that are empty or repeat themselves from which a run counts as collapsed."""
 COLLAPSE = (
@@ -24,30 +24,33 @@ COLLAPSE = (
 
 
 def read_cell(cell: Cell, folder: RunFolder) -> CellResult:
-    """Reads a cell's run, as far as it has come.
+    """Reads a cell's run. A run that has not come to its end has no values: it would pass for one that barely moved.
+
+    Of a run whose loss was no longer finite only the training's own numbers count, because nothing was scored since.
 
     Raises:
         RunRefused: If the folder holds no readable run.
     """
     status = folder.read_status()
-    metrics = folder.read_metrics()
+    is_finished, metrics = status.state is RunState.FINISHED, folder.read_metrics()
     probe = [p for p in metrics if p.source == "probe"]
-    header, snapshots = folder.read_tokens()
-    answers = _sample_answers(folder.read_answers())
-    values = _train_values([p for p in metrics if p.source == "train"])
-    if probe:
-        values |= _probe_values(probe[-1])
-    if answers:
-        values |= _answer_values(answers)
+    values: dict[str, float | None] = {}
+    answers: tuple[SampleAnswer, ...] = ()
+    margins: tuple[float, ...] = ()
+    if is_finished or status.is_diverged:
+        values = _train_values([p for p in metrics if p.source == "train"])
+        values["collapsed"] = 1.0
+    if is_finished:
+        answers, margins = _sample_answers(folder.read_answers()), _pair_margins(folder)
+        values |= _probe_values(probe[-1]) if probe else {}
+        values |= _answer_values(answers) if answers else {}
+        values["collapsed"] = float(_has_collapsed(values, probe))
     if status.started_at and status.ended_at:
         values["seconds"] = round(status.ended_at - status.started_at, 1)
-    if status.state is RunState.FINISHED or status.is_diverged:
-        values["collapsed"] = float(status.is_diverged or _has_collapsed(values))
     return CellResult(
         cell, str(status.state), status.failure or status.notice, status.step,
         {name: value for name, value in values.items() if value is not None},
-        _pair_margins(header, snapshots), probe[0].accuracy if probe else None,
-        tuple(_curve_point(p) for p in probe), answers,
+        margins, probe[0].accuracy if probe else None, tuple(_curve_point(p) for p in probe), answers,
     )  # fmt: skip
 
 
@@ -96,17 +99,23 @@ def _answer_values(answers: Sequence[SampleAnswer]) -> dict[str, float | None]:
     }
 
 
-def _has_collapsed(values: dict[str, float | None]) -> bool:
+def _has_collapsed(values: dict[str, float | None], probe: Sequence[MetricPoint]) -> bool:
     shift, broken = values.get("preferred_shift"), values.get("broken_answers")
+    was_scored = bool(probe) and probe[0].preferred_logp is not None
+    if shift is None and was_scored:
+        return True  # no longer a finite number
     return (shift is not None and shift < -LARGEST_FALL) or (broken is not None and broken >= BROKEN_SHARE)
 
 
-def _pair_margins(header: TokenHeader | None, snapshots: Sequence[TokenSnapshot]) -> tuple[float, ...]:
+def _pair_margins(folder: RunFolder) -> tuple[float, ...]:
     """Returns the margin of every held-out preferred with every dispreferred response of the same prompt at the end."""
+    header, snapshots = folder.read_tokens()
     if header is None or not snapshots:
         return ()
-    sides: dict[str, list[tuple[str, float]]] = {"preferred": [], "dispreferred": []}
+    prompts = {judgement.id: judgement.prompt for judgement in folder.read_judgements()}
+    sides: dict[str, list[tuple[tuple[Message, ...], float]]] = {"preferred": [], "dispreferred": []}
     for response, logps in zip(header.responses, snapshots[-1].logps, strict=True):
-        sides[response.verdict].append((response.prompt, fmean(logps)))
+        sides[response.verdict].append((prompts[response.judgement_id], fmean(logps)))
     pairs = product(sides["preferred"], sides["dispreferred"])
-    return tuple(better - worse for (prompt, better), (other, worse) in pairs if prompt == other)
+    margins = (better - worse for (prompt, better), (other, worse) in pairs if prompt == other)
+    return tuple(margin for margin in margins if math.isfinite(margin))

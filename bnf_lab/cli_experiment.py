@@ -18,10 +18,12 @@ from bnf_lab.cli_data import add_import_options, locate_model, model_name, ratin
 from bnf_lab.cli_output import Output, UsageError
 from bnf_lab.config import RunConfig, field_specs, parse_field
 from bnf_lab.errors import LabError, RunRefused, shown
+from bnf_lab.estimates import describe_duration
 from bnf_lab.experiment_records import MEASURES, CellResult, Experiment
 from bnf_lab.experiments import Progress, cell_folder, hash_judgements, is_done, read_results, run_cells
-from bnf_lab.files import write_atomically
-from bnf_lab.home import data_home, experiments_dir
+from bnf_lab.fetch import is_fetched
+from bnf_lab.files import hash_texts, write_atomically
+from bnf_lab.home import data_home, experiments_dir, models_dir
 from bnf_lab.machine import read_device
 from bnf_lab.preferences import Judgement
 from bnf_lab.recipes import Cell, Recipe, list_recipes, load_recipe
@@ -58,7 +60,7 @@ def run_experiment(args: argparse.Namespace, output: Output) -> int:
     data = {
         name: read_judgements([name], mapping=args.map, rule=rating_rule(args), output=output) for name in recipe.data
     }
-    cells, folder = recipe.cells(), (args.output or experiments_dir(data_home()) / recipe.name).resolve()
+    cells, folder = recipe.cells(), (args.output or _default_folder(recipe, args)).resolve()
     _refuse_what_cannot_run(cells, data)
     if args.dry_run:
         return _dry_run(cells, data, folder, output)
@@ -69,7 +71,7 @@ def run_experiment(args: argparse.Namespace, output: Output) -> int:
         _write_report(recipe, cells, data, folder)
         raise
     results = _write_report(recipe, cells, data, folder)
-    failed = [r for r in results if r.state == RunState.FAILED]
+    failed = [r for r in (*read_results(_prepared(cells), folder), *results) if r.state == RunState.FAILED]
     for result in failed:
         output.complain(f"{result.cell.name}: {result.problem}")
     record = {"output": str(folder), "report": str(folder / "report.html"), "n_cells": len(cells),
@@ -90,7 +92,7 @@ def _change(recipe: Recipe, args: argparse.Namespace) -> Recipe:
             raise UsageError(f"--set {name}: the recipe varies it. Copy the recipe's file and change the arms there.")
         changes[name] = parse_field(name, model_name(value) if name in ("model", "reference") else value)
     return replace(
-        recipe, seeds=args.seeds or recipe.seeds, data=tuple(args.data) or recipe.data,
+        recipe, seeds=args.seeds or recipe.seeds, data=tuple(dict.fromkeys(args.data)) or recipe.data,
         settings={**recipe.settings, **changes},
     )  # fmt: skip
 
@@ -103,11 +105,30 @@ def _refuse_unknown_measures(recipe: Recipe) -> None:
         )
 
 
+def _prepared(cells: Sequence[Cell]) -> list[Cell]:
+    """Returns the runs that are made first, each once."""
+    return list({cell.prepared.name: cell.prepared for cell in cells if cell.prepared}.values())
+
+
+def _default_folder(recipe: Recipe, args: argparse.Namespace) -> Path:
+    """A changed recipe has a folder of its own, lest its report take the place of the other one's."""
+    changes = [*args.changes, *recipe.data, recipe.seeds] if args.changes or args.data or args.seeds else []
+    mark = f"-{hash_texts(changes)[:6]}" if changes else ""
+    return experiments_dir(data_home()) / f"{recipe.name}{mark}"
+
+
 def _refuse_what_cannot_run(cells: Sequence[Cell], data: Data) -> None:
-    """Refuses the whole experiment before it starts if a cell's method cannot use its data."""
+    """Refuses the whole experiment before it starts if a cell's method cannot use its data, or its reference is none.
+
+    Whether a reference fits can be seen only once the model is on this machine; without it the cells say so.
+    """
     from bnf_lab.preflight import data_problems  # noqa: PLC0415 - imports torch
+    from bnf_lab.references import locate_reference  # noqa: PLC0415
     from bnf_lab.splits import build_split  # noqa: PLC0415
 
+    for config in {(c.config.reference, c.config.model): c.config for c in cells if c.prepared is None}.values():
+        if is_fetched(config.model, models_dir(data_home())):
+            locate_reference(config, data_home(), locate_model(config.model))
     problems = dict.fromkeys(
         f"{cell.data}: {text}"
         for cell in cells if cell.seed == 0
@@ -123,7 +144,7 @@ def _dry_run(cells: Sequence[Cell], data: Data, folder: Path, output: Output) ->
     record = {"output": str(folder), "n_cells": len(cells), "n_done": len(cells) - len(missing), "seconds": seconds}
     lines = [f"{len(cells)} cells, {record['n_done']} of them done"]
     if missing:
-        lines.append(f"time: about {_duration(seconds)} for the {len(missing)} left" if seconds is not None else
+        lines.append(f"time: about {describe_duration(seconds)} for the {len(missing)} left" if seconds is not None else
                      "time: known after `fetch-model`")
     output.result(record, "\n".join(lines))
     return 0
@@ -136,8 +157,7 @@ def _estimate_seconds(cells: Sequence[Cell], data: Data, output: Output) -> floa
     if not cells:
         return 0.0
     counter, device, total = Counter(data_home()), read_device(), 0.0
-    prepared = {cell.prepared.name: cell.prepared for cell in cells if cell.prepared}
-    for index, cell in enumerate([*prepared.values(), *cells]):
+    for index, cell in enumerate([*_prepared(cells), *cells]):
         try:
             model = locate_model(cell.config.model)
         except LabError:
@@ -181,12 +201,13 @@ def _write_report(recipe: Recipe, cells: Sequence[Cell], data: Data, folder: Pat
     from bnf_lab.experiment_report import build_csv, build_report  # noqa: PLC0415 - imports plotly
 
     results = read_results(cells, folder)
+    seconds = sum(r.values.get("seconds", 0.0) for r in (*read_results(_prepared(cells), folder), *results))
     groups = group_results(results)
     experiment = Experiment(
         recipe, groups, judge_claims(recipe, groups), describe_outcome(recipe, groups), len(cells),
         {name: hash_judgements(found) for name, found in data.items()},
         {"Python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}},
-        _describe_machine(), sum(r.values.get("seconds", 0.0) for r in results),
+        _describe_machine(), seconds,
         datetime.now(UTC).isoformat(timespec="seconds"),
     )  # fmt: skip
     write_atomically(folder / "report.html", build_report(experiment))
@@ -203,12 +224,3 @@ def _describe_end(record: dict[str, Any]) -> str:
     lines = [f"{record['n_done']} of {record['n_cells']} cells are done, {record['n_failed']} failed."]
     lines += [f"{c['outcome']}: {c['text']} - {c['detail']}" for c in record["claims"]]
     return "\n".join([*lines, f"Report: {record['report']}"])
-
-
-def _duration(seconds: float) -> str:
-    """Returns a time in words.
-
-    >>> _duration(90), _duration(7200)
-    ('2 minutes', '2.0 hours')
-    """
-    return f"{seconds / 3600:.1f} hours" if seconds >= 5400 else f"{max(1, round(seconds / 60))} minutes"

@@ -99,6 +99,16 @@ def estimate_seconds(
     scoring = speed.seconds_per_token * SCORING_SHARE
     rounds = 1 + config.n_steps // config.answer_steps
     share = pick_probe_share(config, has_gpu=has_gpu)
-    probing = min(config.n_steps * probe_tokens * scoring, training * share / (1 - share))
+    # the end is scored whatever its share of the time
+    probing = max(probe_tokens * scoring, min(config.n_steps * probe_tokens * scoring, training * share / (1 - share)))
     answering = rounds * speed.answer_seconds
     return speed.start_seconds + training + probing + reference_tokens * scoring + answering
+
+
+def describe_duration(seconds: float) -> str:
+    """Returns a time in words.
+
+    >>> describe_duration(90), describe_duration(7200)
+    ('2 minutes', '2.0 hours')
+    """
+    return f"{seconds / 3600:.1f} hours" if seconds >= 5400 else f"{max(1, round(seconds / 60))} minutes"

@@ -18,7 +18,15 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from bnf_lab.cell_results import COLLAPSE
-from bnf_lab.experiment_lines import Line, build_lines, lines_of, setting_label, setting_words, value_label
+from bnf_lab.experiment_lines import (
+    Line,
+    build_lines,
+    lines_of,
+    setting_label,
+    setting_words,
+    value_label,
+    varied_settings,
+)
 from bnf_lab.experiment_plots import (
     CEILING,
     FLOOR,
@@ -109,10 +117,10 @@ def _build_section(recipe: Recipe, title: str, lines: Sequence[Line], k: int) ->
         ("Shift of the log-likelihood, nats/token", "Above zero an answer became likelier than under the base model;"
          f" preferred answers should not sink.{_note_edges(lines, SHIFTS)}", measure_figure(recipe, lines, SHIFTS)),
     ]  # fmt: skip
-    if recipe.name == "noise":
+    if {"label_noise", "contradictions"} & {*varied_settings(recipe)}:
         kinds.append(("Training under noise", "How much the loss jumps about from step to step, and how long the"
                       " gradient is before clipping.", measure_figure(recipe, lines, ["loss_variance", "grad_norm"])))
-    if recipe.name == "shifts":
+    if recipe.compare == recipe.along == "method":
         kinds.append(("Shifts of logits", "Log-likelihood moves by the target-logit shift minus the log-sum-exp shift."
                       f"{_note_edges(lines, LOGIT_SHIFTS)}", logit_shift_figure(recipe, lines)))
     places = [_Place(f"figure-{k}-{i}", *kind) for i, kind in enumerate(kinds)]

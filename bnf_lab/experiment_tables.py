@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from bnf_lab.config import EMBEDDED_HUB_ID, EMBEDDED_MODEL
+from bnf_lab.estimates import describe_duration
 from bnf_lab.experiment_lines import n_collapsed, setting_of, setting_words, value_label, varied_settings
 from bnf_lab.experiment_records import MEASURES, CellResult, Estimate, Experiment, Group, SampleAnswer
 from bnf_lab.recipes import Cell, Recipe
@@ -86,7 +87,7 @@ def list_facts(experiment: Experiment) -> list[str]:
     names = [f"{EMBEDDED_HUB_ID.split('/')[-1]} (embedded)" if m == EMBEDDED_MODEL else m for m in models]
     seeds = f"{recipe.seeds} seed{'s' if recipe.seeds > 1 else ''}"
     facts = [f"{n_done} of {experiment.n_cells} cells", seeds, ", ".join(names)]
-    facts += [f"{_duration(experiment.seconds)} of computing"] if experiment.seconds else []
+    facts += [f"{describe_duration(experiment.seconds)} of computing"] if experiment.seconds else []
     return [*facts, experiment.made_at[:16].replace("T", " ")]
 
 
@@ -208,12 +209,3 @@ def list_shared(recipe: Recipe) -> Mapping[str, Any]:
     """Returns the settings that all cells share, defaults included."""
     hidden = {*varied_settings(recipe), "seed"}
     return {name: value for name, value in recipe.cells()[0].config.to_dict().items() if name not in hidden}
-
-
-def _duration(seconds: float) -> str:
-    """Returns a time in words.
-
-    >>> _duration(90), _duration(7200)
-    ('2 minutes', '2.0 hours')
-    """
-    return f"{seconds / 3600:.1f} hours" if seconds >= 5400 else f"{max(1, round(seconds / 60))} minutes"

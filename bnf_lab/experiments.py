@@ -60,10 +60,15 @@ def cell_folder(output: Path, cell: Cell) -> RunFolder:
 
 def is_done(folder: RunFolder) -> bool:
     """Returns whether a cell's run has come to its end: all steps, or a loss that was no longer finite."""
-    if not (folder.path / "config.json").is_file():
+    if not has_begun(folder):
         return False
     status = folder.read_status()
     return status.state is RunState.FINISHED or status.is_diverged
+
+
+def has_begun(folder: RunFolder) -> bool:
+    """Returns whether a cell's folder is whole: the status is what is written last when a run is made."""
+    return (folder.path / "status.json").is_file()
 
 
 def run_cells(
@@ -73,6 +78,8 @@ def run_cells(
     on_progress: Callable[[Progress], None],
 ) -> None:
     """Runs every cell that is not done yet; a cell that fails does not keep the others from running.
+
+    A prepared run that fails is tried once, and the cells that need it are left out.
 
     Args:
         cells: In the order in which they run.
@@ -88,16 +95,26 @@ def run_cells(
     output.mkdir(parents=True, exist_ok=True)
     _check_data(output, {name: hash_judgements(found) for name, found in judgements.items()})
     context = _prepare_context()
+    tried: set[str] = set()
     for index, cell in enumerate(listed):
         for part in filter(None, (cell.prepared, cell)):
             folder = cell_folder(output, part)
-            if is_done(folder):
+            if is_done(folder) or part.name in tried:
                 continue
-            if not (folder.path / "config.json").is_file():
-                RunFolder.create(folder.path, _own_config(part, output), judgements[part.data])
+            if part.prepared and cell_folder(output, part.prepared).read_status().state is not RunState.FINISHED:
+                continue
+            tried.add(part.name)
+            _create(folder, _own_config(part, output), judgements[part.data])
             with closing(_run_cell(context, folder)) as statuses:
                 for status in statuses:
                     on_progress(Progress(index, len(listed), part, status))
+
+
+def _create(folder: RunFolder, config: RunConfig, judgements: Iterable[Judgement]) -> None:
+    """Makes a cell's folder, anew where a crash left half of one."""
+    if not has_begun(folder):
+        (folder.path / "config.json").unlink(missing_ok=True)
+        RunFolder.create(folder.path, config, judgements)
 
 
 def _own_config(cell: Cell, output: Path) -> RunConfig:
@@ -110,7 +127,7 @@ def _own_config(cell: Cell, output: Path) -> RunConfig:
 def read_results(cells: Iterable[Cell], output: Path) -> list[CellResult]:
     """Reads the cells that have begun."""
     folders = ((cell, cell_folder(output, cell)) for cell in cells)
-    return [read_cell(cell, folder) for cell, folder in folders if (folder.path / "config.json").is_file()]
+    return [read_cell(cell, folder) for cell, folder in folders if has_begun(folder)]
 
 
 def _check_data(output: Path, hashes: Mapping[str, str]) -> None:

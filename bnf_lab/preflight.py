@@ -189,6 +189,8 @@ def _loss_warnings(split: Split, config: RunConfig) -> list[str]:
     n_dispreferred = sum(not j.is_preferred for unit in split.train for j in unit)
     if not loss.reads_dispreferred and n_dispreferred:
         found.append(f"{n_dispreferred} dispreferred responses are left out: {label} does not read them.")
+    if loss.needs_reference_point and config.responses_per_step <= 2:
+        found.append(f"{label} compares with other prompts of the same step: 4 or more responses a step give it some.")
     if not loss.needs_reference and (config.reference != "base" or config.reference_temperature != 1):
         found.append(f"{label} uses no reference: the one chosen decides only what the plots call the gate.")
     return found

@@ -67,13 +67,19 @@ class Cell:
     def seed(self) -> int:
         return self.config.seed
 
+    def has(self, settings: Mapping[str, Any]) -> bool:
+        """Returns whether the cell's arm (or `data`) has these settings."""
+        found = {"data": self.data, **self.arm}
+        return all(found.get(name) == value for name, value in settings.items())
+
     @property
     def name(self) -> str:
         """A folder name: readable, and different for everything that differs."""
-        settings = json.dumps([self.data, self.config.to_dict()], sort_keys=True)
+        parts = [self.data, self.config.to_dict(), *([self.prepared.name] if self.prepared else [])]
+        settings = json.dumps(parts, sort_keys=True)
         words = [Path(self.data.removeprefix("demo:")).stem, *(f"{v:g}" if isinstance(v, float) else str(v)
                  for v in self.arm.values()), f"s{self.seed}"]
-        plain = "-".join("".join(c if c.isalnum() or c in ".-" else "_" for c in word) for word in words)
+        plain = "".join(c if (c.isascii() and c.isalnum()) or c in ".-" else "_" for c in "-".join(words))
         return f"{plain[:80]}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
 
 
@@ -128,7 +134,9 @@ class Recipe:
         name = config.reference.removeprefix(PREPARED)
         if name not in self.prepare:
             raise LabError(f"recipe {self.name}: the reference {shown(config.reference)} is not among its `prepare`.")
-        settings = {**self.settings, **self.prepare[name], "seed": config.seed}
+        settings = {**self.settings, "reference": "base", **self.prepare[name], "seed": config.seed}
+        if str(settings["reference"]).startswith(PREPARED):
+            raise LabError(f"recipe {self.name}: the prepared run {shown(name)} has a prepared reference itself.")
         return Cell(data, {"prepared": name}, RunConfig.from_dict(settings))
 
     def _arms(self) -> Iterator[dict[str, Any]]:
@@ -196,8 +204,17 @@ def _build(name: str, values: Any, where: str) -> Recipe:
     n_cells = len(recipe.data) * recipe.seeds * sum(_size(arm) for arm in arms)
     if not 0 < n_cells <= MAX_CELLS:
         raise LabError(f"{where}: it has {n_cells:,} cells; from 1 to {MAX_CELLS:,} are accepted.")
-    recipe.cells()  # refuses settings that are not known or out of range
+    _check_claims(recipe, where)
     return recipe
+
+
+def _check_claims(recipe: Recipe, where: str) -> None:
+    """Refuses claims on cells that are not there, and with them settings that are not known or out of range."""
+    cells = recipe.cells()
+    for claim in recipe.claims:
+        for side in filter(None, (claim.where, claim.above)):
+            if not any(cell.has(side) for cell in cells):
+                raise LabError(f"{where}: the claim {shown(claim.text, 60)} is on {shown(dict(side))}: no cell is so.")
 
 
 def _size(arm: Mapping[str, Sequence[Any]]) -> int:
@@ -235,6 +252,9 @@ def _read_claim(claim: Any, where: str) -> Claim:
         )
     if sum(claim.get(bound) is not None for bound in ("at_least", "at_most", "above")) != 1:
         raise LabError(f"{where}: the claim {shown(claim['text'], 60)} needs one of at_least, at_most and above.")
+    are_settings = all(isinstance(claim.get(part) or {}, dict) for part in ("where", "above"))
+    if not isinstance(claim["measure"], str) or not are_settings:
+        raise LabError(f"{where}: the claim {shown(claim['text'], 60)} needs a measure's name and settings as `where`.")
     try:
         for part in ("where", "above"):
             claim = {**claim, part: claim.get(part) and {k: _plain(str(k), v) for k, v in claim[part].items()}}

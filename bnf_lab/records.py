@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+LARGEST_FALL = 1.0
+"""Nats/token by which preferred responses may become less likely than under the base before the lab speaks up."""
+
 
 class RunState(StrEnum):
     """Where a run is in its life; the only truth about it."""

@@ -36,10 +36,6 @@ class Reference:
     adapter: Path | None = None
     temperature: float = 1.0
 
-    @property
-    def is_plain_base(self) -> bool:
-        return self == Reference()
-
 
 def locate_reference(config: RunConfig, home: Path, model: Path) -> Reference:
     """Finds what a run's settings name.

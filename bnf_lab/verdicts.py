@@ -22,9 +22,10 @@ from bnf_lab.settings import METHODS, method_label
 
 INTERVALS = (
     "95 % intervals: for shares by Wilson's method, over the held-out pairs of all seeds for accuracy, over answers or"
-    " runs else; for the margin by a bootstrap over held-out pairs; for other means by Student's t over runs. Each seed"
-    " draws its own held-out prompts, so a prompt may count more than once and intervals over pairs are a little too"
-    " narrow. Differences compare the same held-out pairs, or the runs of the same seeds, with each other."
+    " runs else; for the margin by a bootstrap over held-out pairs; for other means by Student's t over runs. Intervals"
+    " over pairs say how sure a number is of its pairs, not how much runs differ (the CSV has every run), and a prompt"
+    " that several seeds hold out counts more than once. Differences compare the same held-out pairs, or the runs of"
+    " the same seeds, with each other."
 )
 BY_PAIR = ("accuracy", "margin")
 SHARES = ("accuracy", "broken_answers", "collapsed")
@@ -71,74 +72,96 @@ def estimate(values: Sequence[float], measure: str) -> Estimate | None:
 
 
 def judge_claims(recipe: Recipe, groups: Sequence[Group]) -> tuple[ClaimVerdict, ...]:
-    """Returns how each claim fared, one data set at a time."""
+    """Returns how each claim fared, one data set at a time; one on a bound must hold in every group that it is on."""
     verdicts = []
     for claim in recipe.claims:
         wanted = claim.where.get("data")
         for data in [d for d in recipe.data if wanted in (None, d)]:
-            outcome, detail = _judge(claim, [g for g in groups if g.data == data])
+            here = [g for g in groups if g.data == data]
+            judge = _judge_bound if claim.above is None else _judge_difference
+            outcome, detail = judge(claim, here)
+            sides = [side for side in (claim.where, claim.above) if side is not None]
+            planned = sum(cell.data == data and any(map(cell.has, sides)) for cell in recipe.cells())
+            done = len({r.cell.name for side in sides for r in select(here, side) if "collapsed" in r.values})
+            if done < planned:
+                detail += f"; so far {done} of {planned} runs"
             name = data.removeprefix("demo:")
             text = claim.text if len(recipe.data) == 1 or wanted else f"{claim.text} ({name})"
             verdicts.append(ClaimVerdict(text, outcome, detail))
     return tuple(verdicts)
 
 
-def _judge(claim: Claim, groups: Sequence[Group]) -> tuple[str, str]:
-    unit = MEASURES[claim.measure].unit
-    chosen = select(groups, claim.where)
-    found = estimate(values_of(chosen, claim.measure), claim.measure)
-    if found is None:
-        return "not measured", "no run of these settings was scored"
-    if claim.above is None:
-        if claim.at_least is not None:
-            holds, bound = found.mean >= claim.at_least, f"at least {claim.at_least:g}"
-        else:
-            limit = claim.at_most or 0.0
-            holds, bound = found.mean <= limit, f"at most {limit:g}"
-        return "holds" if holds else "does not hold", f"{describe(found, unit)}; {bound} was claimed"
-    others = select(groups, claim.above)
-    difference = compare(chosen, others, claim.measure)
+def _judge_bound(claim: Claim, groups: Sequence[Group]) -> tuple[str, str]:
+    sign = 1 if claim.at_least is not None else -1
+    bound = (claim.at_least if claim.at_least is not None else claim.at_most) or 0.0
+    found = [(g, g.estimates[claim.measure]) for g in groups if _fits(g, claim.where) and claim.measure in g.estimates]
+    if not found:
+        return "not measured", "no run of these settings is finished"
+    worst, value = min(found, key=lambda pair: sign * pair[1].mean)
+    outcome = "holds" if sign * value.mean >= sign * bound else "does not hold"
+    if value.low is not None and value.high is not None and value.low < bound < value.high:
+        outcome = "within noise"
+    others = {name: v for name, v in worst.arm.items() if name not in claim.where}
+    at = f" at {name_arm(others)}, the worst of {len(found)}" if len(found) > 1 else ""
+    words = "at least" if sign > 0 else "at most"
+    return outcome, f"{describe(value, MEASURES[claim.measure].unit)}{at}; {words} {bound:g} was claimed"
+
+
+def _judge_difference(claim: Claim, groups: Sequence[Group]) -> tuple[str, str]:
+    above = claim.above or {}
+    difference = compare(select(groups, claim.where), select(groups, above), claim.measure)
     if difference is None:
-        return "not measured", "too few runs to compare were scored"
+        return "not measured", "too few runs to compare are finished"
     mean, (low, high) = difference
     outcome = "within noise"
     if low > claim.margin:
         outcome = "holds"
     elif high < claim.margin:
         outcome = "does not hold"
-    return outcome, describe_difference(name_arm(claim.where), name_arm(claim.above), mean, (low, high), unit)
+    unit, first, second = MEASURES[claim.measure].unit, name_arm(claim.where), name_arm(above)
+    if not claim.margin:
+        return outcome, describe_difference(first, second, mean, (low, high), unit)
+    return outcome, (
+        f"{first} minus {second}: {mean:+.2f} {unit} (95 % interval {low:.2f} to {high:.2f}); more than"
+        f" {claim.margin:+g} was claimed"
+    )
+
+
+def _fits(group: Group, where: Mapping[str, Any]) -> bool:
+    found = {"data": group.data, **group.arm}
+    return all(found.get(name) == value for name, value in where.items())
 
 
 def select(groups: Iterable[Group], where: Mapping[str, Any]) -> list[CellResult]:
     """Returns the results of the groups that have these settings."""
-
-    def fits(group: Group) -> bool:
-        found = {"data": group.data, **group.arm}
-        return all(found.get(name) == value for name, value in where.items())
-
-    return [result for group in groups if fits(group) for result in group.results]
+    return [result for group in groups if _fits(group, where) for result in group.results]
 
 
 def compare(
     first: Sequence[CellResult], second: Sequence[CellResult], measure: str
 ) -> tuple[float, tuple[float, float]] | None:
-    """Returns the mean of first minus that of second, with its interval; None where either side was not measured.
+    """Returns the mean of first minus that of second, with its interval; None where too little was measured.
 
-    Where both sides measured the same items (pairs, answers or runs of the same seeds), each item is compared with
-    itself. A single run of each side has no interval, so nothing can be said of it.
+    Only seeds that both sides have count. Held-out pairs are compared one by one where both sides have the same ones;
+    of all else a seed's mean is one value, and two seeds are needed.
     """
-    a, b = values_of(first, measure), values_of(second, measure)
-    is_paired = _items(first, measure) == _items(second, measure)
-    if not a or not b or (len(a) == 1 and is_paired):
+    a, b = _by_seed(first, measure), _by_seed(second, measure)
+    seeds = sorted(a.keys() & b.keys())
+    if not seeds or (measure not in BY_PAIR and len(seeds) < 2):
         return None
-    if is_paired and measure not in BY_PAIR:
-        differences = [x - y for x, y in zip(a, b, strict=True)]
+    if measure not in BY_PAIR:
+        differences = [fmean(a[seed]) - fmean(b[seed]) for seed in seeds]
         return fmean(differences), student_interval(differences)
-    return fmean(a) - fmean(b), bootstrap_difference(a, b, paired=is_paired)
+    ours, theirs = ([value for seed in seeds for value in side[seed]] for side in (a, b))
+    is_paired = all(len(a[seed]) == len(b[seed]) for seed in seeds)
+    return fmean(ours) - fmean(theirs), bootstrap_difference(ours, theirs, paired=is_paired)
 
 
-def _items(results: Sequence[CellResult], measure: str) -> list[tuple[int, int]]:
-    return [(r.cell.seed, len(values_of([r], measure))) for r in results]
+def _by_seed(results: Sequence[CellResult], measure: str) -> dict[int, list[float]]:
+    found: dict[int, list[float]] = {}
+    for result in results:
+        found.setdefault(result.cell.seed, []).extend(values_of([result], measure))
+    return {seed: values for seed, values in found.items() if values}
 
 
 def describe(found: Estimate, unit: str = "") -> str:
@@ -195,17 +218,18 @@ def _name(recipe: Recipe, value: Any) -> str:
 
 
 def _describe_collapse(recipe: Recipe, groups: Sequence[Group]) -> str:
-    axis, found, n_runs = recipe.along.replace("_", " "), [], 0
+    found, n_runs = [], 0
     for group in groups:
         flags = values_of(group.results, "collapsed")
         n_runs += len(flags)
         if sum(flags):
-            found.append(f"{sum(flags):.0f} of {len(flags)} runs at {axis} {_short(group.arm.get(recipe.along))}")
+            found.append(f"{sum(flags):.0f} of {len(flags)} runs at {_place(recipe, group)}")
     return f"collapsed in {', '.join(found)}" if found else f"collapsed in none of {n_runs} runs"
 
 
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _place(recipe: Recipe, group: Group) -> str:
+    """Returns what tells a group from the others of its compared value."""
+    return name_arm({name: value for name, value in group.arm.items() if name != recipe.compare}) or "all settings"
 
 
 def pick_best(groups: Sequence[Group]) -> Group | None:
@@ -226,7 +250,10 @@ def _describe_best(recipe: Recipe, best: Group) -> str:
         ("preferred_shift", "preferred shift"),
     )  # fmt: skip
     numbers = [f"{words} {best.estimates[name].mean:.2f}" for name, words in shown if name in best.estimates]
-    return f"best at {recipe.along.replace('_', ' ')} {_short(best.arm.get(recipe.along))} ({', '.join(numbers)})"
+    before = [r.base_accuracy for r in best.results if r.base_accuracy is not None]
+    if before:
+        numbers.insert(1, f"before training {fmean(before):.2f}")
+    return f"best at {_place(recipe, best)} ({', '.join(numbers)})"
 
 
 def _compare_best(leader: Group, other: Group) -> str:

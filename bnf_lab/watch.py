@@ -24,7 +24,7 @@ from bnf_lab.estimates import SCORING_SHARE
 from bnf_lab.models import LoadedModel
 from bnf_lab.preferences import Message
 from bnf_lab.probe import Probe, ResponseScore, build_snapshot, summarise
-from bnf_lab.records import AnswerPoint, BestCheckpoint, MetricPoint
+from bnf_lab.records import LARGEST_FALL, AnswerPoint, BestCheckpoint, MetricPoint
 from bnf_lab.runs import RunFolder
 from bnf_lab.score_cache import ScoreCache
 from bnf_lab.scoring import in_eval
@@ -32,7 +32,6 @@ from bnf_lab.scoring import in_eval
 logger = logging.getLogger(__name__)
 
 ANSWER_TOKENS = 64
-LARGEST_FALL = 1.0  # nats/token below the reference at which the guard speaks
 REPEATS = 4  # times a phrase may follow itself before an answer counts as repeating
 ADAPTER = "default"
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from bnf_lab.batches import Encoder, order_for_packing, plan_steps
+from bnf_lab.batches import Encoder, MicroBatch, order_for_packing, plan_steps
 from bnf_lab.config import CPU_TOKENS_AT_ONCE, GPU_TOKENS_AT_ONCE, RunConfig
 from bnf_lab.errors import RunRefused
 from bnf_lab.losses import LOSSES
-from bnf_lab.preferences import Judgement, Message, Source, Verdict, build_pair
-from bnf_lab.splits import split_units
+from bnf_lab.preferences import Judgement, Message, Source, Verdict, build_pair, group_units
+from bnf_lab.preflight import data_problems
+from bnf_lab.splits import build_split, split_units
 
 
 @pytest.fixture(scope="module")
@@ -179,3 +180,134 @@ def test_pairwise_losses_refuse_unpaired_data_with_the_count(encoder: Encoder) -
         plan_steps(units, RunConfig(n_steps=1, method="dpo"), encoder.encode)
     with pytest.raises(RunRefused, match="no judgement to train on"):
         plan_steps((), RunConfig(n_steps=1), encoder.encode)
+
+
+# -- what single losses ask of a plan
+
+
+def make_singles(n: int, verdict: Verdict, name: str = "Single") -> list[Judgement]:
+    return [Judgement((Message("user", f"{name} {i}?"),), f"Alone {i}.", verdict) for i in range(n)]
+
+
+def steps_of(plan: list[MicroBatch], n_steps: int) -> list[list[MicroBatch]]:
+    n_micro = len(plan) // n_steps
+    return [plan[i * n_micro : (i + 1) * n_micro] for i in range(n_steps)]
+
+
+@pytest.mark.parametrize("micro", [2, 3, 8])
+def test_kto_sees_each_response_of_a_step_under_another_prompt(encoder: Encoder, micro: int) -> None:
+    units = group_units(make_pairs(20))
+    config = RunConfig(method="kto", n_steps=3, responses_per_step=8, micro_batch_size=micro, max_tokens=96)
+    for step in steps_of(plan_steps(units, config, encoder.encode), 3):
+        own = {r.judgement_id: r for m in step for r in m.responses}
+        assert len(own) == 8
+        assert {m.mismatched for m in step} == {step[0].mismatched}  # one estimate for the whole step
+        assert len(step[0].mismatched) == 8
+        for found in step[0].mismatched:
+            prompt, response = (own[name] for name in found.judgement_id.split("+"))
+            assert found.prompt_ids == prompt.prompt_ids != response.prompt_ids
+            assert found.response_ids == response.response_ids
+        assert {f.judgement_id.split("+")[1] for f in step[0].mismatched} == own.keys()
+
+
+def test_mismatched_responses_are_cut_to_the_longest_sequence(encoder: Encoder) -> None:
+    short, long = "Hi", "Z" * 30  # a letter that the tokenizer never merged: one token each
+    judgements = [
+        *build_pair((Message("user", short),), "Q" * 60, "no", source=Source.UPLOAD),
+        *build_pair((Message("user", long),), "yes", "no", source=Source.UPLOAD),
+    ]
+    config = RunConfig(method="kto", n_steps=1, responses_per_step=4, max_tokens=encoder.max_tokens)
+    (micro_batch,) = plan_steps(group_units(judgements), replace(config, micro_batch_size=4), encoder.encode)
+    own = {r.judgement_id: r for r in micro_batch.responses}
+    pieces = [(f, own[f.judgement_id.split("+")[1]]) for f in micro_batch.mismatched]
+    assert all(f.n_tokens <= encoder.max_tokens for f, _ in pieces)
+    assert all(f.response_ids == r.response_ids[: len(f.response_ids)] for f, r in pieces)
+    cut = [f for f, r in pieces if f.response_ids != r.response_ids]
+    assert cut
+    assert all(f.n_tokens == encoder.max_tokens for f in cut)
+
+
+def test_a_step_of_one_prompt_has_nothing_to_mismatch(encoder: Encoder) -> None:
+    pairs = [build_pair((Message("user", "Same?"),), f"a {i}", f"b {i}", source=Source.UPLOAD) for i in range(6)]
+    config = RunConfig(method="kto", n_steps=2, responses_per_step=4)
+    assert all(m.mismatched == () for m in plan_steps(pairs, config, encoder.encode))
+
+
+@pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if not loss.needs_reference_point])
+def test_other_losses_pay_for_no_mismatched_response(encoder: Encoder, name: str) -> None:
+    units = group_units(make_pairs(8))
+    plan = plan_steps(units, RunConfig(method=name, n_steps=2), encoder.encode)
+    assert all(m.mismatched == () for m in plan)
+
+
+@pytest.mark.parametrize("micro", [2, 3, 6])
+def test_the_hybrid_keeps_pairs_together_and_uses_singles(encoder: Encoder, micro: int) -> None:
+    units = group_units([*make_pairs(10), *make_singles(6, Verdict.PREFERRED), *make_singles(4, Verdict.DISPREFERRED)])
+    config = RunConfig(method="hybrid", n_steps=5, responses_per_step=6, micro_batch_size=micro)
+    plan = plan_steps(units, config, encoder.encode)
+    partner = {a.id: b.id for a, b in (u for u in units if len(u) == 2)}
+    singles = {u[0].id for u in units if len(u) == 1}
+    seen: set[str] = set()
+    for step in steps_of(plan, 5):
+        n_responses = sum(len(m.responses) for m in step)
+        assert {m.n_units_in_step for m in step} == {n_responses}  # the loss is one value a response
+        for micro_batch in step:
+            names = [r.judgement_id for r in micro_batch.responses]
+            assert {names[i]: names[j] for i, j in micro_batch.pairs} == {a: partner[a] for a in names if a in partner}
+            assert {name for name in names if name not in singles} == {names[k] for p in micro_batch.pairs for k in p}
+            seen |= set(names)
+    assert seen & singles
+    assert seen & partner.keys()
+    assert len(seen) == 30  # the first pass holds all 20 units, and five steps of six see every one
+
+
+def test_the_hybrid_refuses_data_without_a_pair(encoder: Encoder) -> None:
+    units = group_units([*make_singles(6, Verdict.PREFERRED, "Q"), *make_singles(4, Verdict.DISPREFERRED, "Q")])
+    with pytest.raises(RunRefused, match="needs pairs: 4 of 6 prompts have both verdicts, but none as a pair"):
+        plan_steps(units, RunConfig(method="hybrid", n_steps=1), encoder.encode)
+
+
+def test_fine_tuning_leaves_dispreferred_responses_out(encoder: Encoder) -> None:
+    units = group_units([*make_pairs(8), *make_singles(4, Verdict.DISPREFERRED), *make_singles(4, Verdict.PREFERRED)])
+    config = RunConfig(method="sft", n_steps=6, responses_per_step=4, micro_batch_size=2)
+    plan = plan_steps(units, config, encoder.encode)
+    preferred = {j.id for unit in units for j in unit if j.is_preferred}
+    for step in steps_of(plan, 6):
+        rows = [r for m in step for r in m.responses]
+        assert rows
+        assert all(r.is_preferred for r in rows)
+        assert {m.n_units_in_step for m in step} == {len(rows)}  # the mean is over what counts
+        assert all(m.pairs == () and m.responses for m in step)
+    assert {r.judgement_id for m in plan for r in m.responses} == preferred
+
+
+def test_fine_tuning_without_a_preferred_response_is_refused(encoder: Encoder) -> None:
+    units = group_units(make_singles(6, Verdict.DISPREFERRED))
+    with pytest.raises(RunRefused, match=r"SFT learns from preferred responses alone: 0 of 6 are preferred\. Mark"):
+        plan_steps(units, RunConfig(method="sft", n_steps=1), encoder.encode)
+    assert plan_steps(units, RunConfig(n_steps=1), encoder.encode)  # BNF learns from them
+
+
+def test_the_count_of_a_refusal_is_of_all_the_data_that_a_person_gave() -> None:
+    both = [*make_singles(60, Verdict.PREFERRED, "Q"), *make_singles(12, Verdict.DISPREFERRED, "Q")]
+    for n_probe in (2, 12):
+        config = RunConfig(method="dpo", n_probe=n_probe)
+        (problem,) = data_problems(build_split(both, config), config)
+        assert problem.startswith("DPO needs pairs: 12 of 60 prompts have both verdicts, but none as a pair.")
+    few = [*make_singles(4, Verdict.PREFERRED, "Q"), *make_singles(2, Verdict.DISPREFERRED, "Q")]
+    split = build_split(few, RunConfig(method="dpo"))
+    assert not split.is_held_out
+    assert "2 of 4 prompts" in data_problems(split, RunConfig(method="dpo"))[0]
+
+
+def test_pairs_that_are_all_held_out_are_a_problem_too() -> None:
+    judgements = [*make_singles(5, Verdict.PREFERRED), *make_pairs(1)]
+    problems = set()
+    for seed in range(12):
+        config = RunConfig(method="dpo", seed=seed, n_probe=1)
+        split = build_split(judgements, config)
+        is_left = any(len(unit) == 2 for unit in split.train)
+        found = data_problems(split, config)
+        assert bool(found) is not is_left
+        problems |= set(found)
+    assert any("DPO needs pairs" in text for text in problems)

@@ -36,7 +36,7 @@ def write(tmp_path: Path) -> Write:
     def write_recipe(**changes: Any) -> Path:
         values = {k: v for k, v in (PLAIN | changes).items() if v is not None}
         path = tmp_path / "own.yaml"
-        path.write_text(yaml.safe_dump(values), encoding="utf-8")
+        path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
         return path
 
     return write_recipe

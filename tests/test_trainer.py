@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,13 +13,15 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
-from bnf_lab.batches import Encoder, plan_steps
+from bnf_lab.batches import EncodedResponse, Encoder, plan_steps
 from bnf_lab.checkpoints import newest_checkpoint
 from bnf_lab.config import RunConfig
 from bnf_lab.errors import TrainingDiverged
 from bnf_lab.losses import LOSSES
 from bnf_lab.models import LoadedModel, add_lora, load_model
 from bnf_lab.preferences import Judgement, Message, Source, build_pair
+from bnf_lab.records import RunState
+from bnf_lab.runs import RunFolder
 from bnf_lab.splits import split_units
 from bnf_lab.trainer import BNFTrainer
 
@@ -174,3 +180,126 @@ def test_nf4_weights_train_on_a_cpu_and_stay_frozen(tiny_model_path: Path, tmp_p
     assert all(torch.equal(p, old) for p, old in zip(packed, before, strict=True))
     assert not all(torch.equal(weight, adapter[name]) for name, weight in adapter_weights(loaded).items())
     assert all(weight.dtype is torch.float32 for weight in adapter_weights(loaded).values())  # float32 masters
+
+
+# -- KTO's reference point, and noise in the data
+
+
+def shift_by_hand(loaded: LoadedModel, response: EncodedResponse) -> float:
+    """Returns the summed log-ratio of a response's tokens, one sequence at a time, no packing."""
+    ids = torch.tensor([[*response.prompt_ids, *response.response_ids]])
+    targets = torch.tensor(response.response_ids).unsqueeze(1)
+
+    def logps() -> torch.Tensor:
+        logits = loaded.model(input_ids=ids).logits[0, len(response.prompt_ids) - 1 : -1]
+        return torch.log_softmax(logits, dim=-1).gather(1, targets)
+
+    with torch.no_grad():
+        policy = logps()
+        with loaded.model.disable_adapter():
+            return (policy - logps()).sum().item()
+
+
+def kto_trainer(path: Path, tmp_path: Path, seed: int) -> BNFTrainer:
+    """A KTO trainer whose adapter has already moved away from the base, in a direction that the seed decides."""
+    config = replace(CONFIG, method="kto", responses_per_step=8, micro_batch_size=2)
+    loaded = fresh(path)
+    trainer = BNFTrainer.from_judgements(loaded, make_pairs(), config, output_dir=tmp_path)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in loaded.model.named_parameters():
+            if "lora_B" in name:
+                weight.copy_(0.1 * torch.randn(weight.shape, generator=generator))
+    loaded.model.eval()
+    return trainer
+
+
+def test_the_reference_point_is_the_mean_log_ratio_of_the_whole_step(tiny_model_path: Path, tmp_path: Path) -> None:
+    means = []
+    for seed in range(8):
+        trainer = kto_trainer(tiny_model_path, tmp_path, seed)
+        n_micro = len(trainer.train_dataset) // CONFIG.n_steps
+        assert n_micro == 4
+        for step in (0, 1):
+            trainer.state.global_step = step
+            micro_batches = trainer.train_dataset[step * n_micro : (step + 1) * n_micro]
+            shifts = [shift_by_hand(trainer.loaded, r) for r in micro_batches[0].mismatched]
+            assert len(shifts) == 8
+            mean = sum(shifts) / len(shifts)
+            points = {trainer._reference_point(m) for m in micro_batches}
+            assert len(points) == 1
+            assert points.pop() == pytest.approx(max(0.0, mean), abs=1e-4)
+            means.append(mean)
+    assert min(means) < -0.01  # both sides of the maximum were seen
+    assert max(means) > 0.01
+
+
+def test_the_reference_point_stays_for_a_step_and_is_new_in_the_next(tiny_model_path: Path, tmp_path: Path) -> None:
+    trainer = kto_trainer(tiny_model_path, tmp_path, seed=0)
+    first = trainer.train_dataset[0]
+    point = trainer._reference_point(first)
+    with torch.no_grad():
+        for name, weight in trainer.loaded.model.named_parameters():
+            if "lora_B" in name:
+                weight.mul_(-1)
+    moved = max(0.0, sum(shift_by_hand(trainer.loaded, r) for r in first.mismatched) / len(first.mismatched))
+    assert abs(moved - point) > 0.01
+    assert trainer._reference_point(first) == point
+    trainer.state.global_step = 1
+    assert trainer._reference_point(first) == pytest.approx(moved, abs=1e-4)
+
+
+def test_other_losses_have_no_reference_point(tiny_model_path: Path, tmp_path: Path) -> None:
+    trainer = BNFTrainer.from_judgements(fresh(tiny_model_path), make_pairs(), CONFIG, output_dir=tmp_path)
+    assert trainer._reference_point(trainer.train_dataset[0]) == 0.0
+
+
+def test_a_reference_point_that_is_not_finite_stops_the_run(tiny_model_path: Path, tmp_path: Path) -> None:
+    trainer = kto_trainer(tiny_model_path, tmp_path, seed=0)
+    first = trainer.train_dataset[0]
+    name = first.mismatched[0].judgement_id
+    trainer.references[name] = torch.full_like(trainer.references[name], float("-inf"))
+    with pytest.raises(TrainingDiverged, match="KTO's reference point is not finite at step 1"):
+        trainer._reference_point(first)
+
+
+def test_a_run_with_noise_records_it_and_leaves_the_probe_alone(tiny_model_path: Path, tmp_path: Path) -> None:
+    config = replace(
+        CONFIG, model=str(tiny_model_path), n_steps=2, n_probe=2, label_noise=0.5, answer_steps=100,
+        answer_prompts="What is 3 and 3?",
+    )  # fmt: skip
+    judgements = make_pairs()
+    folder = RunFolder.create(tmp_path / "run", config, judgements)
+    answer = subprocess.run(
+        [sys.executable, "-m", "bnf_lab.worker", str(folder.path)], capture_output=True, text=True, check=False,
+        cwd=Path(__file__).parents[1], env=os.environ | {"BNF_LAB_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert folder.read_status().state is RunState.FINISHED, answer.stdout + answer.stderr
+    changes = [json.loads(line) for line in (folder.path / "changes.jsonl").read_text().splitlines()]
+    assert {change["what"] for change in changes} == {"flipped"}
+    flipped = {change["judgement_id"] for change in changes}
+    assert len(changes) == len(flipped) == 10  # half of the ten pairs that are trained on
+    by_id = {j.id: j for j in judgements}
+    sides: dict[str, int] = {}
+    for name in flipped:
+        sides[by_id[name].pair_id] = sides.get(by_id[name].pair_id, 0) + 1
+    assert set(sides.values()) == {2}  # a pair turns as a whole
+    header, _ = folder.read_tokens()
+    assert len(header.responses) == 4
+    assert flipped.isdisjoint(r.judgement_id for r in header.responses)
+    assert all(r.verdict == by_id[r.judgement_id].verdict for r in header.responses)
+    assert folder.read_judgements() == judgements  # what the person gave stays as it was
+
+
+@pytest.mark.parametrize("noise", [0.0, 1.0])
+def test_what_is_trained_on_has_the_verdicts_after_the_noise(
+    tiny_model_path: Path, tmp_path: Path, noise: float
+) -> None:
+    pairs = make_pairs()
+    trainer = BNFTrainer.from_judgements(
+        fresh(tiny_model_path), pairs, replace(CONFIG, label_noise=noise), output_dir=tmp_path
+    )
+    given = {j.id: j.is_preferred for j in pairs}
+    trained = [r for micro_batch in trainer.train_dataset for r in micro_batch.responses]
+    assert len(trained) == 16
+    assert all((r.is_preferred != given[r.judgement_id]) == bool(noise) for r in trained)

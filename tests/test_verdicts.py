@@ -1,0 +1,353 @@
+"""What cells say together: means and intervals, claims borne out or not, and the words for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from bnf_lab.config import RunConfig
+from bnf_lab.experiment_records import MEASURES, CellResult, Group, SampleAnswer
+from bnf_lab.intervals import bootstrap_difference, bootstrap_mean, wilson_interval
+from bnf_lab.recipes import Cell, Claim, Recipe
+from bnf_lab.verdicts import (
+    compare,
+    describe,
+    describe_outcome,
+    estimate,
+    group_results,
+    judge_claims,
+    name_arm,
+    pick_best,
+    select,
+    values_of,
+)
+
+DATA = "demo:short_answers"
+
+
+def make_result(
+    arm: dict[str, Any], seed: int = 0, *, data: str = DATA, margins: Sequence[float] = (), broken: Sequence[bool] = (),
+    **values: float,
+) -> CellResult:
+    cell = Cell(data, arm, RunConfig(seed=seed))
+    answers = tuple(SampleAnswer(str(i), "", "", is_broken) for i, is_broken in enumerate(broken))
+    return CellResult(cell, "finished", None, 4, values, tuple(margins), answers=answers)
+
+
+def make_recipe(*claims: Claim, data: Sequence[str] = (DATA,), **changes: Any) -> Recipe:
+    grid = {"method": ("bnf", "dpo"), "learning_rate": (1e-4, 1e-3)}
+    values = {"arms": (grid,), "compare": "method", "along": "learning_rate"} | changes
+    return Recipe("own", "Own", "What?", tuple(data), claims=claims, **values)
+
+
+def arm(method: str, rate: float = 1e-4) -> dict[str, Any]:
+    return {"method": method, "learning_rate": rate}
+
+
+# -- groups and estimates
+
+
+def test_results_that_differ_in_their_seed_alone_are_one_group() -> None:
+    results = [
+        make_result(arm(method, rate), seed, data=data, margins=(float(seed), -1.0), kl=seed + rate)
+        for seed in (0, 1) for data in (DATA, "demo:small_code") for method in ("bnf", "dpo") for rate in (1e-4, 1e-3)
+    ]  # fmt: skip
+    groups = group_results(results)
+    assert [(g.data, g.arm) for g in groups] == [
+        (data, arm(method, rate))
+        for data in (DATA, "demo:small_code") for method in ("bnf", "dpo") for rate in (1e-4, 1e-3)
+    ]  # fmt: skip
+    assert all([r.cell.seed for r in g.results] == [0, 1] for g in groups)
+    first = groups[0].estimates
+    assert set(first) == {"accuracy", "margin", "kl"}
+    assert first["accuracy"].mean == 0.25  # margins 0, -1, 1, -1: a tie is not right
+    assert first["accuracy"].n == first["margin"].n == 4
+    assert first["margin"].mean == -0.25
+    assert (first["kl"].mean, first["kl"].n) == (pytest.approx(0.5001), 2)
+    assert group_results([]) == ()
+
+
+def test_each_measure_is_averaged_over_its_own_items() -> None:
+    results = [
+        make_result(arm("bnf"), 0, margins=(1.0, -2.0), broken=(True, False, False), kl=0.5, collapsed=1.0),
+        make_result(arm("bnf"), 1, margins=(3.0,), broken=(), preferred_shift=-1.0),
+    ]
+    assert values_of(results, "accuracy") == [1.0, 0.0, 1.0]
+    assert values_of(results, "margin") == [1.0, -2.0, 3.0]
+    assert values_of(results, "broken_answers") == [1.0, 0.0, 0.0]
+    assert values_of(results, "kl") == [0.5]
+    assert values_of(results, "collapsed") == [1.0]
+    assert values_of(results, "entropy") == []
+
+
+@pytest.mark.parametrize("measure", ["accuracy", "broken_answers", "collapsed"])
+@pytest.mark.parametrize(("n_right", "n"), [(0, 1), (1, 1), (0, 12), (9, 12), (12, 12)])
+def test_shares_have_wilson_intervals(measure: str, n_right: int, n: int) -> None:
+    found = estimate([1.0] * n_right + [0.0] * (n - n_right), measure)
+    assert (found.mean, found.n) == (n_right / n, n)
+    assert (found.low, found.high) == wilson_interval(n_right, n)
+    assert 0 <= found.low < found.high <= 1
+
+
+def test_other_means_have_intervals_around_them() -> None:
+    values = [1.0, 2.0, 4.0]
+    margin, shift = estimate(values, "margin"), estimate(values, "preferred_shift")
+    assert margin.mean == shift.mean == pytest.approx(7 / 3)
+    assert (margin.low, margin.high) == bootstrap_mean(values)
+    assert shift.low < 1.0 < 4.0 < shift.high  # so few runs: mean ± 4.303 s / sqrt(3)
+    assert (shift.high - shift.low) / 2 == pytest.approx(4.303 * (7 / 3) ** 0.5 / 3**0.5)
+    single = estimate([2.0], "kl")
+    assert (single.mean, single.low, single.high, single.n) == (2.0, None, None, 1)
+    assert estimate([], "kl") is None
+    assert estimate([], "accuracy") is None
+
+
+def test_a_mean_in_words() -> None:
+    assert describe(estimate([2.0], "kl"), "nats/token") == "2.000 nats/token (n = 1)"
+    words = describe(estimate([1.0, 0.0], "accuracy"), "share of pairs")
+    assert words == "0.500 share of pairs (95 % interval 0.095 to 0.905, n = 2)"
+    assert describe(estimate([3.0, 3.0], "margin")) == "3.000 (95 % interval 3.000 to 3.000, n = 2)"
+
+
+def test_select_takes_what_has_the_settings() -> None:
+    results = [make_result(arm(m, r), data=d) for d in (DATA, "b") for m in ("bnf", "dpo") for r in (1e-4, 1e-3)]
+    groups = group_results([*results, make_result({"method": "kto"})])
+    assert select(groups, {}) == [*results, groups[-1].results[0]]
+    assert [r.cell.arm for r in select(groups, {"method": "bnf", "data": "b"})] == [arm("bnf"), arm("bnf", 1e-3)]
+    assert [r.cell.data for r in select(groups, arm("dpo", 1e-3))] == [DATA, "b"]
+    assert select(groups, {"learning_rate": 5.0}) == []
+    assert select(groups, {"beta": 0.1}) == []
+
+
+# -- claims
+
+
+def judge(claim: Claim, results: Sequence[CellResult], data: Sequence[str] = (DATA,)) -> list[tuple[str, str]]:
+    found = judge_claims(make_recipe(claim, data=data), group_results(results))
+    return [(verdict.text, verdict.outcome) for verdict in found]
+
+
+def outcome(results: Sequence[CellResult], measure: str = "accuracy", **bounds: Any) -> str:
+    ((_, found),) = judge(Claim("c", {"method": "bnf"}, measure, **bounds), results)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("bounds", "expected"),
+    [
+        ({"at_least": 0.75}, "holds"),
+        ({"at_least": 0.76}, "does not hold"),
+        ({"at_least": 0.0}, "holds"),
+        ({"at_most": 0.75}, "holds"),
+        ({"at_most": 0.74}, "does not hold"),
+        ({"at_most": 0.0}, "does not hold"),
+    ],
+)
+def test_a_bound_is_kept_or_not(bounds: dict[str, float], expected: str) -> None:
+    results = [make_result(arm("bnf"), margins=(1.0, 2.0, 3.0, -1.0)), make_result(arm("dpo"), margins=(-1.0,))]
+    assert outcome(results, **bounds) == expected
+
+
+def test_a_bound_is_told_with_the_number_found() -> None:
+    results = [make_result(arm("bnf"), seed, preferred_shift=0.25) for seed in range(3)]
+    for bounds, words in (({"at_least": 0.5}, "at least 0.5"), ({"at_most": 0.0}, "at most 0")):
+        recipe = make_recipe(Claim("It rises", {"method": "bnf"}, "preferred_shift", **bounds))
+        (verdict,) = judge_claims(recipe, group_results(results))
+        assert (verdict.text, verdict.outcome) == ("It rises", "does not hold")
+        assert verdict.detail.startswith("0.250 nats/token (95 % interval 0.250 to 0.250, n = 3)")
+        assert verdict.detail.endswith(f"; {words} was claimed")
+
+
+def rivals(shift: float, noise: float = 0.01, n: int = 3) -> list[CellResult]:
+    """BNF ahead of DPO by `shift` in every seed, give or take `noise`."""
+    found = []
+    for seed in range(n):
+        base = 10.0 * seed
+        found.append(make_result(arm("bnf"), seed, preferred_shift=base + shift + noise * (-1) ** seed))
+        found.append(make_result(arm("dpo"), seed, preferred_shift=base))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("shift", "noise", "margin", "expected"),
+    [
+        (1.0, 0.01, 0.0, "holds"),
+        (1.0, 0.01, 0.5, "holds"),
+        (1.0, 0.01, 2.0, "does not hold"),
+        (1.0, 5.0, 0.0, "within noise"),
+        (0.0, 0.01, 0.0, "within noise"),
+        (0.0, 0.01, -0.5, "holds"),  # no worse than half a nat below
+        (-1.0, 0.01, 0.0, "does not hold"),
+        (-1.0, 0.01, -2.0, "holds"),
+        (1.0, 0.01, 1.0, "within noise"),
+    ],
+)
+def test_being_above_others_is_judged_by_the_interval(
+    shift: float, noise: float, margin: float, expected: str
+) -> None:
+    found = outcome(rivals(shift, noise), "preferred_shift", above={"method": "dpo"}, margin=margin)
+    assert found == expected
+
+
+def test_a_comparison_is_told_in_words() -> None:
+    claim = Claim("BNF is ahead", arm("bnf"), "preferred_shift", above=arm("dpo"))
+    (verdict,) = judge_claims(make_recipe(claim), group_results(rivals(1.0)))
+    assert verdict.outcome == "holds"
+    assert verdict.detail.startswith("BNF, learning rate 0.0001 is 1.00")
+    assert " nats/token above DPO, learning rate 0.0001 (95 % interval " in verdict.detail
+    (verdict,) = judge_claims(make_recipe(claim), group_results(rivals(0.0)))
+    assert verdict.outcome == "within noise"
+    assert "within noise" in verdict.detail
+
+
+def test_what_was_not_measured_is_said_to_be_so() -> None:
+    results = [make_result(arm("bnf"), kl=1.0), make_result(arm("dpo"), preferred_shift=1.0)]
+    assert outcome(results, at_least=0.5) == "not measured"
+    assert outcome([], at_least=0.5) == "not measured"
+    assert outcome(results, "kl", above={"method": "dpo"}) == "not measured"
+    assert outcome(results, "preferred_shift", above={"method": "dpo"}) == "not measured"
+    assert outcome(rivals(1.0, n=1), "preferred_shift", above={"method": "dpo"}) == "not measured"  # no interval
+
+
+def test_a_claim_is_judged_on_each_data_set_by_itself() -> None:
+    data = (DATA, "/mine/own.jsonl")
+    results = [make_result(arm("bnf"), margins=(1.0,)), make_result(arm("bnf"), data=data[1], margins=(-1.0,))]
+    claim = Claim("BNF is right", {"method": "bnf"}, "accuracy", at_least=0.5)
+    assert judge(claim, results, data) == [
+        ("BNF is right (short_answers)", "holds"), ("BNF is right (/mine/own.jsonl)", "does not hold")
+    ]  # fmt: skip
+    narrow = Claim("BNF is right", {"method": "bnf", "data": DATA}, "accuracy", at_least=0.5)
+    assert judge(narrow, results, data) == [("BNF is right", "holds")]
+    elsewhere = Claim("BNF is right", {"method": "bnf", "data": "demo:other"}, "accuracy", at_least=0.5)
+    assert judge(elsewhere, results, data) == []
+    assert judge(claim, results) == [("BNF is right", "holds")]
+
+
+def test_settings_that_a_claim_leaves_open_are_averaged_over() -> None:
+    results = [make_result(arm("bnf", rate), collapsed=float(rate == 1e-3)) for rate in (1e-4, 1e-3)]
+    assert outcome(results, "collapsed", at_most=0.5) == "holds"
+    assert outcome(results, "collapsed", at_most=0.0) == "does not hold"
+
+
+# -- comparing
+
+
+def test_the_same_items_are_compared_with_themselves() -> None:
+    first = [make_result(arm("bnf"), s, margins=[10.0 * i + 1.0 for i in range(6)]) for s in range(2)]
+    second = [make_result(arm("dpo"), s, margins=[10.0 * i for i in range(6)]) for s in range(2)]
+    mean, interval = compare(first, second, "margin")
+    assert mean == pytest.approx(1.0)
+    assert interval == pytest.approx((1.0, 1.0))  # each pair with itself: no noise is left
+    others = [make_result(arm("dpo"), s, margins=r.pair_margins) for s, r in zip((5, 6), second, strict=True)]
+    mean, (low, high) = compare(first, others, "margin")
+    assert mean == pytest.approx(1.0)
+    assert low < -5 < 5 < high
+    a, b = values_of(first, "margin"), values_of(others, "margin")
+    assert (low, high) == bootstrap_difference(a, b, paired=False)
+
+
+def test_a_missing_seed_or_pair_makes_a_comparison_unpaired() -> None:
+    first = [make_result(arm("bnf"), s, margins=[10.0 * i + 1.0 for i in range(6)]) for s in range(2)]
+    fewer = [make_result(arm("dpo"), 0, margins=[10.0 * i for i in range(6)])]
+    shorter = [make_result(arm("dpo"), s, margins=[10.0 * i for i in range(5)]) for s in range(2)]
+    for second in (fewer, shorter):
+        _, (low, high) = compare(first, second, "margin")
+        assert high - low > 5
+    assert compare(first, [make_result(arm("dpo"))], "margin") is None
+    assert compare([], fewer, "margin") is None
+
+
+def test_runs_are_compared_seed_by_seed() -> None:
+    mean, (low, high) = compare(rivals(1.0)[::2], rivals(1.0)[1::2], "preferred_shift")
+    assert mean == pytest.approx(1.0, abs=0.01)
+    assert 0.9 < low < 1 < high < 1.1  # although seeds lie 10 apart
+    assert compare(rivals(1.0, n=1)[:1], rivals(1.0, n=1)[1:], "preferred_shift") is None
+
+
+# -- the best, and sentences
+
+
+def group(method: str, rate: float, margins: Sequence[float], collapsed: Sequence[float] = (0.0, 0.0)) -> Group:
+    results = [make_result(arm(method, rate), s, margins=margins, collapsed=c) for s, c in enumerate(collapsed)]
+    (found,) = group_results(results)
+    return found
+
+
+def test_the_best_setting_did_not_collapse_was_right_and_then_wide() -> None:
+    healthy, wrong, wide = group("bnf", 1e-4, [1.0, -1.0]), group("bnf", 1e-3, [9.0, -9.0]), group("bnf", 2e-3, [5, -1])
+    collapsed, half = group("bnf", 3e-3, [9.0, 9.0], (1.0, 1.0)), group("bnf", 4e-3, [8.0, 8.0], (0.0, 1.0))
+    assert pick_best([collapsed, healthy]) is healthy
+    assert pick_best([healthy, collapsed, half]) is healthy
+    assert pick_best([collapsed, half]) is half
+    assert pick_best([collapsed]) is collapsed
+    assert pick_best([wrong, healthy, wide]) is wide
+    right = group("bnf", 5e-3, [0.1, 0.1])
+    assert pick_best([wide, right]) is right
+    assert pick_best([Group(DATA, arm("bnf"), (), {})]) is None
+    assert pick_best([]) is None
+    unfinished = group_results([make_result(arm("bnf", 6e-3), margins=[9.0])])[0]
+    assert pick_best([unfinished, half]) is half
+
+
+def test_names_of_settings() -> None:
+    assert name_arm({"data": DATA, "method": "slic", "hybrid_weight": 0.0}) == "SLiC-HF, hybrid weight 0"
+    assert name_arm({"reference": "prepared:tuned", "n_steps": 3}) == "reference prepared:tuned, n steps 3"
+    assert name_arm({}) == ""
+
+
+def sentences_of(results: Sequence[CellResult], **changes: Any) -> tuple[str, ...]:
+    return describe_outcome(make_recipe(**changes), group_results(results))
+
+
+def grid(data: str = DATA) -> list[CellResult]:
+    return [
+        make_result(
+            arm(method, rate), seed, data=data, margins=[1.0, 2.0, 3.0] if method == "bnf" else [-1.0, 1.0, 0.5],
+            collapsed=float(method == "dpo" and rate == 1e-3 and seed > 0), preferred_shift=0.5 + seed,
+        )
+        for method in ("bnf", "dpo") for rate in (1e-4, 1e-3) for seed in range(3)
+    ]  # fmt: skip
+
+
+def test_the_outcome_says_where_each_value_collapsed_and_where_it_is_best() -> None:
+    first, second = sentences_of(grid())
+    assert first.startswith("short_answers, BNF: collapsed in none of 6 runs; best at learning rate ")
+    assert "accuracy 1.00, margin 2.00" in first
+    assert second.startswith("short_answers, DPO: collapsed in 2 of 3 runs at learning rate 0.001; best at ")
+    assert "best at learning rate 0.0001 (accuracy 0.67, margin 0.17" in second
+    assert "BNF at its best has accuracy 0.33 higher" in second
+    assert "margin 1.83 higher" in second
+    assert "the same preferred likelihood" in second
+    assert first.endswith(".")
+    assert second.endswith(".")
+
+
+def test_the_outcome_speaks_of_every_data_set_and_of_nothing_that_is_missing() -> None:
+    data = (DATA, "/mine/own.jsonl", "demo:none")
+    told = sentences_of([*grid(), *grid(data[1])], data=data)
+    assert [text.partition(":")[0] for text in told] == [
+        "short_answers, BNF", "short_answers, DPO", "/mine/own.jsonl, BNF", "/mine/own.jsonl, DPO"
+    ]  # fmt: skip
+    assert sentences_of([]) == ()
+    (alone,) = sentences_of([r for r in grid() if r.cell.arm["method"] == "dpo"])
+    assert "at its best has" not in alone
+    (unscored,) = sentences_of([make_result(arm("bnf"))])
+    assert unscored == "short_answers, BNF: collapsed in none of 0 runs."
+
+
+def test_values_other_than_methods_are_named_with_their_setting() -> None:
+    results = [
+        make_result({"hybrid_term": term, "hybrid_weight": w}, s, margins=[w, 1.0], collapsed=0.0)
+        for term in ("dpo", "simpo") for w in (0.0, 0.3) for s in range(2)
+    ]  # fmt: skip
+    told = sentences_of(results, compare="hybrid_term", along="hybrid_weight")
+    assert told[0].startswith("short_answers, hybrid term dpo: collapsed in none of 4 runs; best at ")
+    assert "best at hybrid weight 0.3 (" in told[0]
+    assert told[1].startswith("short_answers, hybrid term simpo: ")
+    assert "hybrid term dpo at its best has the same accuracy, the same margin" in told[1]
+
+
+def test_every_measure_has_words() -> None:
+    assert all(measure.label and measure.better in ("more", "less", "") for measure in MEASURES.values())
