@@ -54,7 +54,7 @@ def add_verbs(verbs: Any) -> None:
 
 
 def run_experiment(args: argparse.Namespace, output: Output) -> int:
-    """Runs what is missing of an experiment and writes its report; code 1 if a cell failed."""
+    """Runs what is missing of an experiment and writes its report; code 1 if not every cell came to its end."""
     recipe = _change(load_recipe(args.recipe), args)
     _refuse_unknown_measures(recipe)
     data = {
@@ -78,7 +78,7 @@ def run_experiment(args: argparse.Namespace, output: Output) -> int:
               "n_done": sum(is_done(cell_folder(folder, cell)) for cell in cells), "n_failed": len(failed),
               "claims": [vars(c) for c in _claims(recipe, results)]}  # fmt: skip
     output.result(record, _describe_end(record))
-    return 1 if failed else 0
+    return 0 if record["n_done"] == len(cells) else 1
 
 
 def _change(recipe: Recipe, args: argparse.Namespace) -> Recipe:

@@ -217,11 +217,12 @@ def _field_problem(name: str, value: Any) -> str | None:
     if kind is str:
         return _text_problem(name, value, spec)
     whole = kind is int
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # a whole number too large for a float is still a number, and out of range below
+    is_number = type(value) is int or (isinstance(value, float) and math.isfinite(value))
     if not is_number or (whole and value != int(value)):
         return f"{name} is {shown(value)}; it must be a {'whole ' if whole else ''}number{_range(spec)}."
     if (spec.minimum is not None and value < spec.minimum) or (spec.maximum is not None and value > spec.maximum):
-        return f"{name} is {value:g}; it must be{_range(spec)}."
+        return f"{name} is {shown(value)}; it must be{_range(spec)}."
     return None
 
 

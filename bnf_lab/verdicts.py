@@ -97,10 +97,15 @@ def _judge_bound(claim: Claim, groups: Sequence[Group]) -> tuple[str, str]:
     found = [(g, g.estimates[claim.measure]) for g in groups if _fits(g, claim.where) and claim.measure in g.estimates]
     if not found:
         return "not measured", "no run of these settings is finished"
-    worst, value = min(found, key=lambda pair: sign * pair[1].mean)
-    outcome = "holds" if sign * value.mean >= sign * bound else "does not hold"
-    if value.low is not None and value.high is not None and value.low < bound < value.high:
-        outcome = "within noise"
+
+    def outcome_of(value: Estimate) -> str:
+        if value.low is not None and value.high is not None and value.low < bound < value.high:
+            return "within noise"
+        return "holds" if sign * value.mean >= sign * bound else "does not hold"
+
+    order = ("does not hold", "within noise", "holds")
+    worst, value = min(found, key=lambda pair: (order.index(outcome_of(pair[1])), sign * pair[1].mean))
+    outcome = outcome_of(value)
     others = {name: v for name, v in worst.arm.items() if name not in claim.where}
     at = f" at {name_arm(others)}, the worst of {len(found)}" if len(found) > 1 else ""
     words = "at least" if sign > 0 else "at most"

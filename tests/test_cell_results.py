@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bnf_lab.cell_results import BROKEN_SHARE, COLLAPSE, LARGEST_FALL, read_cell
+from bnf_lab.cell_results import BROKEN_SHARE, COLLAPSE, read_cell
 from bnf_lab.config import RunConfig
 from bnf_lab.errors import RunRefused
 from bnf_lab.experiment_records import MEASURES, CellResult, CurvePoint, SampleAnswer
+from bnf_lab.preferences import Judgement, Message, Verdict
 from bnf_lab.recipes import Cell
-from bnf_lab.records import AnswerPoint, MetricPoint, ProbeResponse, RunState, RunStatus, TokenHeader, TokenSnapshot
+from bnf_lab.records import (
+    LARGEST_FALL,
+    AnswerPoint,
+    MetricPoint,
+    ProbeResponse,
+    RunState,
+    RunStatus,
+    TokenHeader,
+    TokenSnapshot,
+)
 from bnf_lab.runs import RunFolder
 
 CELL = Cell("demo:short_answers", {"method": "bnf"}, RunConfig())
 FINISHED = RunStatus(RunState.FINISHED, step=4, total_steps=4, started_at=100.0, ended_at=112.34)
 
 
-def make_folder(path: Path, status: RunStatus = FINISHED) -> RunFolder:
-    folder = RunFolder.create(path / "run", CELL.config, [])
+def make_folder(path: Path, status: RunStatus = FINISHED, judgements: Sequence[Judgement] = ()) -> RunFolder:
+    folder = RunFolder.create(path / "run", CELL.config, judgements)
     folder.write_status(status)
     return folder
 
@@ -43,6 +54,11 @@ def read(folder: RunFolder) -> CellResult:
 def response(name: str, prompt: str, n: int) -> ProbeResponse:
     verdict = "preferred" if name.startswith("+") else "dispreferred"
     return ProbeResponse(name, verdict, prompt, ("x",) * n, (-1.0,) * n, (0.0,) * n)
+
+
+def judgement(name: str, prompt: str, before: str = "Hello.") -> Judgement:
+    verdict = Verdict.PREFERRED if name.startswith("+") else Verdict.DISPREFERRED
+    return Judgement((Message("user", before), Message("user", prompt)), "x", verdict, id=name)
 
 
 def snapshot(step: int, *logps: tuple[float, ...]) -> TokenSnapshot:
@@ -93,12 +109,20 @@ def test_a_whole_run_becomes_exact_values(tmp_path: Path) -> None:
 
 
 def test_margins_are_taken_within_a_prompt_from_the_last_snapshot(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path)
     names = [("+a", "p", 2), ("-b", "p", 1), ("-c", "p", 3), ("+d", "q", 1), ("-e", "q", 2), ("+f", "alone", 1)]
+    folder = make_folder(tmp_path, judgements=[judgement(name, prompt) for name, prompt, _ in names])
     folder.append_tokens(TokenHeader(tuple(response(*n) for n in names)))
     folder.append_tokens(snapshot(0, (-9.0, -9.0), (-9.0,), (-9.0,) * 3, (-9.0,), (-9.0, -9.0), (-9.0,)))
     folder.append_tokens(snapshot(4, (-1.0, -2.0), (-3.0,), (-1.0, -1.0, -4.0), (-5.0,), (-4.0, -4.5), (-0.1,)))
     assert read(folder).pair_margins == pytest.approx((1.5, 0.5, -0.75))
+
+
+def test_conversations_that_end_alike_are_other_prompts(tmp_path: Path) -> None:
+    judgements = [judgement("+a", "Go on.", "Tell me of the sea."), judgement("-b", "Go on.", "Tell me of the sky.")]
+    folder = make_folder(tmp_path, judgements=judgements)
+    folder.append_tokens(TokenHeader((response("+a", "Go on.", 1), response("-b", "Go on.", 1))))
+    folder.append_tokens(snapshot(4, (-1.0,), (-2.0,)))
+    assert read(folder).pair_margins == ()
 
 
 def test_a_run_that_has_only_begun_has_no_values(tmp_path: Path) -> None:
@@ -175,13 +199,22 @@ def test_a_repeating_answer_is_as_broken_as_an_empty_one(tmp_path: Path) -> None
     assert (read(folder).values["broken_answers"], read(folder).values["collapsed"]) == (1.0, 1.0)
 
 
-def test_a_run_that_diverged_is_a_collapse_whatever_its_numbers_say(tmp_path: Path) -> None:
+def test_a_likelihood_that_is_no_longer_a_number_is_a_collapse(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path)
+    folder.append_metric(probe(0, preferred_logp=-2.0, preferred_logp_reference=-2.0))
+    folder.append_metric(probe(4))  # what is not finite is not written
+    assert read(folder).values == {"seconds": 12.3, "collapsed": 1.0}
+
+
+def test_a_run_that_diverged_has_collapsed_and_no_other_score(tmp_path: Path) -> None:
     status = replace(FINISHED, state=RunState.STOPPED, is_diverged=True, notice="The loss became nan at step 3.")
     folder = make_folder(tmp_path, status)
     fall(folder, -1.0)
     answers(folder, 0)
+    folder.append_metric(MetricPoint(1, 1.0, "train", loss=1.0, grad_norm=2.0))
     result = read(folder)
-    assert (result.state, result.values["collapsed"], result.values["preferred_shift"]) == ("stopped", 1.0, 1.0)
+    assert result.values == {"seconds": 12.3, "collapsed": 1.0, "grad_norm": 2.0}
+    assert (result.state, result.answers, result.pair_margins, len(result.curve)) == ("stopped", (), (), 2)
     assert "nan at step 3" in result.problem
     assert all(words in COLLAPSE for words in ("no longer finite", "more than 1 nat/token", "half of its sample"))
 
@@ -191,9 +224,10 @@ def test_an_unfinished_run_is_not_judged(tmp_path: Path, state: RunState) -> Non
     folder = make_folder(tmp_path, replace(FINISHED, state=state))
     fall(folder, 9.0)
     answers(folder, 4)
+    folder.append_metric(MetricPoint(1, 1.0, "train", loss=1.0, grad_norm=2.0))
     result = read(folder)
-    assert "collapsed" not in result.values
-    assert (result.values["preferred_shift"], result.values["broken_answers"]) == (-9.0, 1.0)
+    assert result.values == {"seconds": 12.3}
+    assert (result.answers, result.pair_margins, len(result.curve)) == ((), (), 2)
 
 
 def test_a_finished_run_without_probe_and_answers_has_not_collapsed(tmp_path: Path) -> None:

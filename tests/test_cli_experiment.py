@@ -184,8 +184,9 @@ def test_a_cell_that_fails_is_code_1_and_named(shell: Shell, recipe: Path, tmp_p
     complaints = [text for text in answer.err.splitlines() if text.startswith("p-")]
     assert len(complaints) == 2
     assert all("no model in the folder" in text for text in complaints)
-    folder = tmp_path / "home" / "experiments" / "own"  # where --output is not given
+    (folder,) = (tmp_path / "home" / "experiments").iterdir()  # where --output is not given
     assert answer.record["output"] == str(folder)
+    assert folder.name.startswith("own-")  # not the unchanged recipe's own
     assert (folder / "report.html").is_file()
 
 
@@ -324,24 +325,28 @@ def test_unpaired_data_is_fine_for_methods_that_need_no_pairs(shell: Shell, reci
     assert shell(recipe, "--data", data, "--dry-run", "--json").record["n_cells"] == 9
 
 
-def test_a_reference_that_does_not_fit_is_told_by_the_dry_run(
-    shell: Shell, recipe: Path, tiny_model_path: Path, tmp_path: Path
+@pytest.mark.parametrize("dry_run", [["--dry-run"], []])
+def test_a_reference_that_does_not_fit_is_refused_before_the_start(
+    shell: Shell, recipe: Path, tiny_model_path: Path, tmp_path: Path, dry_run: list[str]
 ) -> None:
-    line = (recipe, "--data", pairs_file(tmp_path / "p.jsonl"), "--set", f"model={tiny_model_path}", "--dry-run")
+    line = (recipe, "--data", pairs_file(tmp_path / "p.jsonl"), "--set", f"model={tiny_model_path}", *dry_run)
     answer = shell(*line, "--set", "reference=run:missing")
     assert answer.code == 2
     assert "'Reference' missing: there is no adapter" in answer.err
+    assert not (tmp_path / "home" / "experiments").exists()
 
 
 def test_a_relative_model_or_reference_becomes_absolute(
-    shell: Shell, recipe: Path, tiny_model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shell: Shell, recipe: Path, tiny_model_path: Path, tiny_adapter_path: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found: list[Cell] = []
     monkeypatch.setattr("bnf_lab.cli_experiment._dry_run", lambda cells, *_: found.extend(cells) or 0)
     monkeypatch.chdir(tiny_model_path.parent)
     data = ("--data", pairs_file(tmp_path / "p.jsonl"))
-    shell(recipe, *data, "--dry-run", "--set", "model=tiny", "--set", "reference=run:tiny", "--set", "beta=2")
+    adapter = os.path.relpath(tiny_adapter_path)
+    shell(recipe, *data, "--dry-run", "--set", "model=tiny", "--set", f"reference=run:{adapter}", "--set", "beta=2")
     configs: list[RunConfig] = [cell.config for cell in found]
     assert {c.model for c in configs} == {str(tiny_model_path)}
-    assert {c.reference for c in configs} == {f"run:{tiny_model_path}"}
+    assert {c.reference for c in configs} == {f"run:{tiny_adapter_path}"}
     assert {c.beta for c in configs} == {2.0}

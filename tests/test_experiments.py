@@ -160,6 +160,29 @@ def test_a_prepared_run_comes_first_and_is_the_reference(done: Done) -> None:
     assert sum(raised) / len(raised) > 0.01  # it was fine-tuned on them
 
 
+def test_a_prepared_run_that_fails_is_tried_once_and_its_cells_are_left_out(tmp_path: Path) -> None:
+    tuned = make_cell("/nowhere/at/all", method="sft")
+    cells = [make_cell("/nowhere/at/all", tuned, reference="prepared:tuned", beta=beta) for beta in (0.1, 0.2)]
+    seen: list[Progress] = []
+    run_cells(cells, {DATA: PAIRS}, tmp_path, seen.append)
+    assert {p.cell.name for p in seen} == {tuned.name}
+    assert {p.n_done for p in seen} == {0}
+    (failed,) = read_results([tuned, *cells], tmp_path)
+    assert (failed.cell.name, failed.state) == (tuned.name, "failed")
+
+
+def test_half_a_folder_is_made_anew(tiny_model_path: Path, tmp_path: Path) -> None:
+    cell = make_cell(tiny_model_path)
+    folder = cell_folder(tmp_path, cell)
+    folder.path.mkdir(parents=True)
+    (folder.path / "config.json").write_text("{")  # as a crash would leave it, without a status
+    assert not is_done(folder)
+    assert read_results([cell], tmp_path) == []
+    run_cells([cell], {DATA: PAIRS}, tmp_path, lambda progress: None)
+    assert folder.read_config() == cell.config
+    assert is_done(folder)
+
+
 def test_cells_that_have_not_begun_are_not_read(done: Done, tiny_model_path: Path) -> None:
     new = make_cell(tiny_model_path, seed=9)
     assert not is_done(cell_folder(done.output, new))

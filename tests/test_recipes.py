@@ -107,7 +107,8 @@ def test_a_plain_recipe_is_read_as_it_stands(write: Write) -> None:
 
 def test_numbers_that_yaml_takes_for_texts_become_numbers(write: Write) -> None:
     path = write(
-        settings={"learning_rate": "5e-4", "n_steps": "3"}, arms=[{"beta": "1e-1", "method": "bnf"}], along="beta",
+        settings={"learning_rate": "5e-4", "n_steps": "3"}, arms=[{"beta": ["1e-1", "2e-1"], "method": "bnf"}],
+        along="beta",
         claims=[{**CLAIM, "where": {"beta": "1e-1"}, "above": {"beta": "2e-1"}, "margin": "1e-2"}],
         prepare={"first": {"learning_rate": "1e-4"}},
     )  # fmt: skip
@@ -182,15 +183,23 @@ def test_a_prepared_reference_is_a_run_of_the_same_data_and_seed(write: Write) -
         ({"claims": [{**CLAIM, "at_least": 0, "at_most": 1}]}, "needs one of at_least, at_most and above"),
         ({"claims": [{**CLAIM, "at_least": 0, "above": {"beta": 1}}]}, "needs one of at_least, at_most and above"),
         ({"claims": [{**CLAIM, "at_least": "high"}]}, "'It works' needs settings as where and above, and numbers"),
-        ({"claims": [{**CLAIM, "at_least": 0, "where": "bnf"}]}, "needs settings as where and above, and numbers"),
+        ({"claims": [{**CLAIM, "at_least": 0, "where": "bnf"}]}, "needs a measure's name and settings as `where`"),
+        ({"claims": [{**CLAIM, "above": "dpo"}]}, "needs a measure's name and settings as `where`"),
+        ({"claims": [{**CLAIM, "at_least": 0, "measure": 3}]}, "needs a measure's name and settings as `where`"),
+        ({"claims": [{**CLAIM, "at_least": 0, "where": {"method": "kto"}}]}, "is on {'method': 'kto'}: no cell is so"),
+        ({"claims": [{**CLAIM, "above": {"beta": 0.1}}]}, "is on {'beta': 0.1}: no cell is so"),
         ({"claims": [{**CLAIM, "at_least": 0, "unless": 1}]}, "a claim is"),
         ({"notes": "Short."}, "notes is 'Short.'. Give a list"),
         ({"prepare": ["tuned"]}, r"prepare is \['tuned'\]\. Give a name and below it the settings"),
         ({"prepare": {"tuned": 5}}, "Give a name and below it the settings of a run"),
         ({"settings": {"reference": "prepared:tuned"}}, "'prepared:tuned' is not among its `prepare`"),
         (
-            {"settings": {"reference": "prepared:tuned"}, "prepare": {"tuned": {"n_step": 3, "reference": "base"}}},
+            {"settings": {"reference": "prepared:tuned"}, "prepare": {"tuned": {"n_step": 3}}},
             "'n_step' is not a setting",
+        ),
+        (
+            {"settings": {"reference": "prepared:a"}, "prepare": {"a": {"reference": "prepared:a"}}},
+            "the prepared run 'a' has a prepared reference itself",
         ),
     ],
 )
@@ -281,7 +290,7 @@ def test_names_say_what_a_cell_is() -> None:
 def test_names_are_safe_as_folders(tmp_path: Path, data: str) -> None:
     for cell in (make_cell(data), make_cell(data, reference="run:/somewhere/else"), make_cell(data, beta=3)):
         name = cell.name
-        assert all(c.isalnum() or c in "-._" for c in name)
+        assert all(c.isascii() and (c.isalnum() or c in "-._") for c in name)
         assert 8 < len(name) < 90
         assert name not in (".", "..")
         (tmp_path / name).mkdir()
@@ -297,6 +306,16 @@ def test_names_differ_when_any_setting_differs() -> None:
     names = [make_cell().name, make_cell("demo:small_code").name, make_cell("short_answers").name]
     names += [make_cell(**{name: value}).name for name, value in changed.items()]
     assert len(set(names)) == len(changed) + 3
+
+
+def test_names_differ_when_what_is_prepared_differs(write: Write) -> None:
+    names = set()
+    for steps in (3, 4):
+        prepare = {"tuned": {"method": "sft", "n_steps": steps}}
+        recipe = load(write(settings={"reference": "prepared:tuned"}, prepare=prepare))
+        names |= {c.name for c in recipe.cells()}
+        assert all(c.prepared.config.reference == "base" for c in recipe.cells())
+    assert len(names) == 2 * 8
 
 
 def test_names_do_not_depend_on_the_order_of_what_does_not_matter(write: Write) -> None:

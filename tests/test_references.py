@@ -118,9 +118,7 @@ def test_a_temperature_divides_the_logits(tiny_loaded: LoadedModel, temperature:
 def test_a_temperature_of_one_is_the_base_itself(tiny_loaded: LoadedModel) -> None:
     responses = encode(tiny_loaded, make_pairs(3))
     assert_equal(compute_reference_logps(Reference(), tiny_loaded, responses), own_logps(tiny_loaded, responses))
-    assert Reference().is_plain_base
-    assert not Reference(temperature=2.0).is_plain_base
-    assert not Reference(model=Path("x")).is_plain_base
+    assert locate_reference(CONFIG, Path("nowhere"), Path("nowhere")) == Reference()
 
 
 # -- adapters

@@ -29,8 +29,10 @@ DATA = "demo:short_answers"
 
 def make_result(
     arm: dict[str, Any], seed: int = 0, *, data: str = DATA, margins: Sequence[float] = (), broken: Sequence[bool] = (),
-    **values: float,
+    collapsed: float | None = 0.0, **values: float,
 ) -> CellResult:
+    """A finished run; None for `collapsed` makes it one that is not."""
+    values |= {} if collapsed is None else {"collapsed": collapsed}
     cell = Cell(data, arm, RunConfig(seed=seed))
     answers = tuple(SampleAnswer(str(i), "", "", is_broken) for i, is_broken in enumerate(broken))
     return CellResult(cell, "finished", None, 4, values, tuple(margins), answers=answers)
@@ -61,7 +63,7 @@ def test_results_that_differ_in_their_seed_alone_are_one_group() -> None:
     ]  # fmt: skip
     assert all([r.cell.seed for r in g.results] == [0, 1] for g in groups)
     first = groups[0].estimates
-    assert set(first) == {"accuracy", "margin", "kl"}
+    assert set(first) == {"accuracy", "margin", "kl", "collapsed"}
     assert first["accuracy"].mean == 0.25  # margins 0, -1, 1, -1: a tie is not right
     assert first["accuracy"].n == first["margin"].n == 4
     assert first["margin"].mean == -0.25
@@ -72,7 +74,7 @@ def test_results_that_differ_in_their_seed_alone_are_one_group() -> None:
 def test_each_measure_is_averaged_over_its_own_items() -> None:
     results = [
         make_result(arm("bnf"), 0, margins=(1.0, -2.0), broken=(True, False, False), kl=0.5, collapsed=1.0),
-        make_result(arm("bnf"), 1, margins=(3.0,), broken=(), preferred_shift=-1.0),
+        make_result(arm("bnf"), 1, margins=(3.0,), broken=(), preferred_shift=-1.0, collapsed=None),
     ]
     assert values_of(results, "accuracy") == [1.0, 0.0, 1.0]
     assert values_of(results, "margin") == [1.0, -2.0, 3.0]
@@ -146,14 +148,22 @@ def outcome(results: Sequence[CellResult], measure: str = "accuracy", **bounds: 
     ],
 )
 def test_a_bound_is_kept_or_not(bounds: dict[str, float], expected: str) -> None:
-    results = [make_result(arm("bnf"), margins=(1.0, 2.0, 3.0, -1.0)), make_result(arm("dpo"), margins=(-1.0,))]
-    assert outcome(results, **bounds) == expected
+    results = [make_result(arm(m), s, preferred_shift=x) for m, x in (("bnf", 0.75), ("dpo", -1.0)) for s in range(3)]
+    assert outcome(results, "preferred_shift", **bounds) == expected
+
+
+@pytest.mark.parametrize(("bound", "expected"), [(0.2, "holds"), (0.5, "within noise"), (0.99, "does not hold")])
+def test_a_bound_within_the_interval_is_within_noise(bound: float, expected: str) -> None:
+    results = [make_result(arm("bnf"), margins=(1.0, 2.0, 3.0, -1.0))]  # 0.75, and 0.30 to 0.95 by Wilson
+    assert outcome(results, at_least=bound) == expected
+    opposite = {"holds": "does not hold", "does not hold": "holds"}
+    assert outcome(results, at_most=bound) == opposite.get(expected, expected)
 
 
 def test_a_bound_is_told_with_the_number_found() -> None:
     results = [make_result(arm("bnf"), seed, preferred_shift=0.25) for seed in range(3)]
     for bounds, words in (({"at_least": 0.5}, "at least 0.5"), ({"at_most": 0.0}, "at most 0")):
-        recipe = make_recipe(Claim("It rises", {"method": "bnf"}, "preferred_shift", **bounds))
+        recipe = make_recipe(Claim("It rises", arm("bnf"), "preferred_shift", **bounds))
         (verdict,) = judge_claims(recipe, group_results(results))
         assert (verdict.text, verdict.outcome) == ("It rises", "does not hold")
         assert verdict.detail.startswith("0.250 nats/token (95 % interval 0.250 to 0.250, n = 3)")
@@ -213,7 +223,7 @@ def test_what_was_not_measured_is_said_to_be_so() -> None:
 
 def test_a_claim_is_judged_on_each_data_set_by_itself() -> None:
     data = (DATA, "/mine/own.jsonl")
-    results = [make_result(arm("bnf"), margins=(1.0,)), make_result(arm("bnf"), data=data[1], margins=(-1.0,))]
+    results = [make_result(arm("bnf"), data=d, margins=(m,) * 40) for d, m in zip(data, (1.0, -1.0), strict=True)]
     claim = Claim("BNF is right", {"method": "bnf"}, "accuracy", at_least=0.5)
     assert judge(claim, results, data) == [
         ("BNF is right (short_answers)", "holds"), ("BNF is right (/mine/own.jsonl)", "does not hold")
@@ -225,10 +235,32 @@ def test_a_claim_is_judged_on_each_data_set_by_itself() -> None:
     assert judge(claim, results) == [("BNF is right", "holds")]
 
 
-def test_settings_that_a_claim_leaves_open_are_averaged_over() -> None:
-    results = [make_result(arm("bnf", rate), collapsed=float(rate == 1e-3)) for rate in (1e-4, 1e-3)]
-    assert outcome(results, "collapsed", at_most=0.5) == "holds"
+def test_a_bound_must_be_kept_at_every_setting_that_the_claim_leaves_open() -> None:
+    results = [make_result(arm("bnf", r), s, kl=k) for r, k in ((1e-4, 1.0), (1e-3, -1.0)) for s in range(3)]
+    assert outcome(results, "kl", at_least=-1.0) == "holds"
+    for bounds, rate in (({"at_least": 0.0}, "0.001"), ({"at_most": 0.0}, "0.0001")):
+        recipe = make_recipe(Claim("c", {"method": "bnf"}, "kl", **bounds))
+        (verdict,) = judge_claims(recipe, group_results(results))
+        assert verdict.outcome == "does not hold"
+        assert f" at learning rate {rate}, the worst of 2; at " in verdict.detail
+
+
+def test_a_single_collapse_refutes_that_there_is_none() -> None:
+    results = [make_result(arm("bnf", r), s) for r in (1e-4, 1e-3) for s in range(3)]
+    assert outcome(results, "collapsed", at_most=0.0) == "holds"
+    results[-1] = make_result(arm("bnf", 1e-3), 2, collapsed=1.0)
     assert outcome(results, "collapsed", at_most=0.0) == "does not hold"
+
+
+def test_a_verdict_on_part_of_the_runs_says_so() -> None:
+    claims = Claim("c", {"method": "bnf"}, "kl", at_least=0.0), Claim("d", arm("bnf"), "kl", above=arm("dpo"))
+    results = [make_result(arm(m), s, kl=1.0) for m in ("bnf", "dpo") for s in range(2)]
+    details = [v.detail for v in judge_claims(make_recipe(*claims), group_results(results))]
+    assert details[0].endswith("; so far 2 of 6 runs")
+    assert details[1].endswith("; so far 4 of 6 runs")
+    results = [make_result(arm(m, r), s, kl=1.0) for m in ("bnf", "dpo") for r in (1e-4, 1e-3) for s in range(3)]
+    details = [v.detail for v in judge_claims(make_recipe(*claims), group_results(results))]
+    assert not any("so far" in detail for detail in details)
 
 
 # -- comparing
@@ -240,23 +272,27 @@ def test_the_same_items_are_compared_with_themselves() -> None:
     mean, interval = compare(first, second, "margin")
     assert mean == pytest.approx(1.0)
     assert interval == pytest.approx((1.0, 1.0))  # each pair with itself: no noise is left
-    others = [make_result(arm("dpo"), s, margins=r.pair_margins) for s, r in zip((5, 6), second, strict=True)]
-    mean, (low, high) = compare(first, others, "margin")
-    assert mean == pytest.approx(1.0)
-    assert low < -5 < 5 < high
-    a, b = values_of(first, "margin"), values_of(others, "margin")
-    assert (low, high) == bootstrap_difference(a, b, paired=False)
+    assert compare(first[::-1], second, "margin") == (mean, interval)  # in whatever order the seeds came
 
 
-def test_a_missing_seed_or_pair_makes_a_comparison_unpaired() -> None:
-    first = [make_result(arm("bnf"), s, margins=[10.0 * i + 1.0 for i in range(6)]) for s in range(2)]
+def test_only_seeds_that_both_sides_have_are_compared() -> None:
+    first = [make_result(arm("bnf"), s, margins=[10.0 * i + 1.0 + 100.0 * s for i in range(6)]) for s in range(2)]
     fewer = [make_result(arm("dpo"), 0, margins=[10.0 * i for i in range(6)])]
-    shorter = [make_result(arm("dpo"), s, margins=[10.0 * i for i in range(5)]) for s in range(2)]
-    for second in (fewer, shorter):
-        _, (low, high) = compare(first, second, "margin")
-        assert high - low > 5
+    assert compare(first, fewer, "margin") == (pytest.approx(1.0), pytest.approx((1.0, 1.0)))
+    others = [make_result(arm("dpo"), s, margins=r.pair_margins) for s, r in zip((5, 6), first, strict=True)]
+    assert compare(first, others, "margin") is None
     assert compare(first, [make_result(arm("dpo"))], "margin") is None
-    assert compare([], fewer, "margin") is None
+
+
+def test_other_pairs_are_compared_as_wholes() -> None:
+    first = [make_result(arm("bnf"), s, margins=[10.0 * i + 1.0 for i in range(6)]) for s in range(2)]
+    second = [make_result(arm("dpo"), s, margins=[10.0 * i for i in range(5)]) for s in range(2)]
+    mean, (low, high) = compare(first, second, "margin")
+    assert mean == pytest.approx(6.0)
+    assert high - low > 5
+    a, b = values_of(first, "margin"), values_of(second, "margin")
+    assert (low, high) == bootstrap_difference(a, b, paired=False)
+    assert compare([], second, "margin") is None
 
 
 def test_runs_are_compared_seed_by_seed() -> None:
@@ -287,7 +323,7 @@ def test_the_best_setting_did_not_collapse_was_right_and_then_wide() -> None:
     assert pick_best([wide, right]) is right
     assert pick_best([Group(DATA, arm("bnf"), (), {})]) is None
     assert pick_best([]) is None
-    unfinished = group_results([make_result(arm("bnf", 6e-3), margins=[9.0])])[0]
+    unfinished = group_results([make_result(arm("bnf", 6e-3), margins=[9.0], collapsed=None)])[0]
     assert pick_best([unfinished, half]) is half
 
 
@@ -333,7 +369,7 @@ def test_the_outcome_speaks_of_every_data_set_and_of_nothing_that_is_missing() -
     assert sentences_of([]) == ()
     (alone,) = sentences_of([r for r in grid() if r.cell.arm["method"] == "dpo"])
     assert "at its best has" not in alone
-    (unscored,) = sentences_of([make_result(arm("bnf"))])
+    (unscored,) = sentences_of([make_result(arm("bnf"), collapsed=None)])
     assert unscored == "short_answers, BNF: collapsed in none of 0 runs."
 
 
