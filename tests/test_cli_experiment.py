@@ -199,7 +199,9 @@ def test_ctrl_c_leaves_a_report_and_a_cell_to_go_on_with(tiny_model_path: Path, 
     environment = os.environ | {"BNF_LAB_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
     seen: list[str] = []
     with subprocess.Popen(
-        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment,
+        # a process started in a shell's background ignores Ctrl-C from the start
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         for text in process.stderr:
             seen.append(text)

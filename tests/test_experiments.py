@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -233,8 +234,11 @@ def test_a_diverged_cell_counts_as_done(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["while it waits", "while it tells"])
 def test_an_interruption_saves_a_checkpoint_from_which_the_cell_goes_on(
-    tiny_model_path: Path, tmp_path: Path, how: str
+    tiny_model_path: Path, tmp_path: Path, how: str, request: pytest.FixtureRequest
 ) -> None:
+    # a process started in a shell's background ignores Ctrl-C from the start
+    request.addfinalizer(partial(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT)))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     cell = make_cell(tiny_model_path, n_steps=20_000)
     folder, timers = cell_folder(tmp_path, cell), []
 
