@@ -67,8 +67,10 @@ def estimate(values: Sequence[float], measure: str) -> Estimate | None:
         return Estimate(mean, *wilson_interval(round(sum(values)), len(values)), len(values))
     if len(values) == 1:
         return Estimate(mean, None, None, 1)
-    interval = bootstrap_mean(values) if measure in BY_PAIR else student_interval(values)
-    return Estimate(mean, *interval, len(values))
+    low, high = bootstrap_mean(values) if measure in BY_PAIR else student_interval(values)
+    if MEASURES[measure].unit.startswith("share"):
+        low, high = max(0.0, low), min(1.0, high)
+    return Estimate(mean, low, high, len(values))
 
 
 def judge_claims(recipe: Recipe, groups: Sequence[Group]) -> tuple[ClaimVerdict, ...]:
