@@ -177,9 +177,9 @@ EXTREMES = [
     (-1e38, "preferred", EVERY - {"bnf", "kto"}),
     (-1e38, "dispreferred", {"nll", "ipo"}),
     # a probability of exactly 0
-    (-math.inf, "both", EVERY - {"kto"}),
-    (-math.inf, "preferred", EVERY - {"kto"}),
-    (-math.inf, "dispreferred", {"bnf", "nll", "ipo", "hybrid"}),
+    (-math.inf, "both", EVERY - {"bnf", "kto"}),
+    (-math.inf, "preferred", EVERY - {"bnf", "kto"}),
+    (-math.inf, "dispreferred", {"nll", "ipo"}),
 ]  # fmt: skip
 
 
@@ -250,7 +250,7 @@ def test_no_loss_hides_a_policy_that_overflows(
             if "lora_B" in parameter:
                 weight.mul_(1e30)
     before = weights_of(trainer)
-    with pytest.raises(TrainingDiverged, match=r"The loss became (nan|inf|-inf) at step 1; .* Lower the learning rate"):
+    with pytest.raises(TrainingDiverged, match=r"(The loss became (nan|inf|-inf)|not finite) at step 1; .* Lower the"):
         trainer.train()
     assert all(torch.equal(weight, before[n]) for n, weight in weights_of(trainer).items())
 
