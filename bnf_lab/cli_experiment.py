@@ -16,10 +16,10 @@ from typing import Any
 
 from bnf_lab.cli_data import add_import_options, locate_model, model_name, rating_rule, read_judgements, whole
 from bnf_lab.cli_output import Output, UsageError
-from bnf_lab.config import RunConfig, field_specs, parse_field
+from bnf_lab.config import field_specs, parse_field
 from bnf_lab.errors import LabError, RunRefused, shown
 from bnf_lab.estimates import describe_duration
-from bnf_lab.experiment_records import MEASURES, CellResult, Experiment
+from bnf_lab.experiment_records import MEASURES, Experiment
 from bnf_lab.experiments import Progress, cell_folder, hash_judgements, is_done, read_results, run_cells
 from bnf_lab.fetch import is_fetched
 from bnf_lab.files import hash_texts, write_atomically
@@ -70,13 +70,14 @@ def run_experiment(args: argparse.Namespace, output: Output) -> int:
         output.complain("Interrupted; the same command goes on from here. The report holds what is done.")
         _write_report(recipe, cells, data, folder)
         raise
-    results = _write_report(recipe, cells, data, folder)
+    experiment = _write_report(recipe, cells, data, folder)
+    results = [result for group in experiment.groups for result in group.results]
     failed = [r for r in (*read_results(_prepared(cells), folder), *results) if r.state == RunState.FAILED]
     for result in failed:
         output.complain(f"{result.cell.name}: {result.problem}")
     record = {"output": str(folder), "report": str(folder / "report.html"), "n_cells": len(cells),
               "n_done": sum(is_done(cell_folder(folder, cell)) for cell in cells), "n_failed": len(failed),
-              "claims": [vars(c) for c in _claims(recipe, results)]}  # fmt: skip
+              "claims": [vars(claim) for claim in experiment.claims]}  # fmt: skip
     output.result(record, _describe_end(record))
     return 0 if record["n_done"] == len(cells) else 1
 
@@ -152,7 +153,8 @@ def _dry_run(cells: Sequence[Cell], data: Data, folder: Path, output: Output) ->
 
 def _estimate_seconds(cells: Sequence[Cell], data: Data, output: Output) -> float | None:
     """Returns the time that cells will take, seconds; measures a step first if none was; None without the model."""
-    from bnf_lab.preflight import Counter  # noqa: PLC0415 - imports torch
+    from bnf_lab.measure import measure_data  # noqa: PLC0415 - imports torch
+    from bnf_lab.preflight import Counter  # noqa: PLC0415
 
     if not cells:
         return 0.0
@@ -166,23 +168,13 @@ def _estimate_seconds(cells: Sequence[Cell], data: Data, output: Output) -> floa
         found = counter.check(data[cell.data], config, device, model)
         if found.seconds is None and not found.problems:
             output.progress("measuring a step")
-            _measure(config, data[cell.data])
+            measure_data(config, data[cell.data])
             found = counter.check(data[cell.data], config, device, model)
         if found.problems:
             raise RunRefused(f"{cell.name}: {' '.join(found.problems)}")
         total += found.seconds or 0.0
         output.progress(f"estimated {index + 1} of {len(cells)} cells")
     return total
-
-
-def _measure(config: RunConfig, judgements: tuple[Judgement, ...]) -> None:
-    import tempfile  # noqa: PLC0415
-
-    from bnf_lab.measure import measure  # noqa: PLC0415 - imports torch
-    from bnf_lab.runs import RunFolder  # noqa: PLC0415
-
-    with tempfile.TemporaryDirectory(prefix="bnf-lab-") as scratch:
-        measure(RunFolder.create(Path(scratch) / "run", config, judgements))
 
 
 def describe_progress(progress: Progress) -> str:
@@ -193,11 +185,7 @@ def describe_progress(progress: Progress) -> str:
            f" {progress.cell.seed}: {at}"
 
 
-def _claims(recipe: Recipe, results: Sequence[CellResult]) -> Any:
-    return judge_claims(recipe, group_results(results))
-
-
-def _write_report(recipe: Recipe, cells: Sequence[Cell], data: Data, folder: Path) -> list[CellResult]:
+def _write_report(recipe: Recipe, cells: Sequence[Cell], data: Data, folder: Path) -> Experiment:
     from bnf_lab.experiment_report import build_csv, build_report  # noqa: PLC0415 - imports plotly
 
     results = read_results(cells, folder)
@@ -212,7 +200,7 @@ def _write_report(recipe: Recipe, cells: Sequence[Cell], data: Data, folder: Pat
     )  # fmt: skip
     write_atomically(folder / "report.html", build_report(experiment))
     write_atomically(folder / "cells.csv", build_csv(experiment))
-    return results
+    return experiment
 
 
 def _describe_machine() -> str:

@@ -9,7 +9,6 @@ import argparse
 import contextlib
 import logging
 import signal
-import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -177,11 +176,10 @@ def _dry_run(config: RunConfig, judgements: tuple[Judgement, ...], check: Prefli
     """Says what the run would be, with a step measured on this machine."""
     measured: dict[str, float] = {}
     if check.n_tokens is not None and not check.problems:
-        from bnf_lab.measure import measure  # noqa: PLC0415 - imports torch
+        from bnf_lab.measure import measure_data  # noqa: PLC0415 - imports torch
 
         output.progress("measuring a step")
-        with tempfile.TemporaryDirectory(prefix="bnf-lab-") as scratch:
-            measured = measure(RunFolder.create(Path(scratch) / "run", config, judgements))
+        measured = measure_data(config, judgements)
         check = _check(config, judgements)
     record = {**asdict(check), "step_seconds": measured.get("step_seconds"), "peak_gib": measured.get("peak_gib")}
     output.result(record, describe_check(record, config))

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bnf_lab.config import RunConfig
 from bnf_lab.errors import LabError
 from bnf_lab.home import data_home
+from bnf_lab.preferences import Judgement
 from bnf_lab.runs import RunFolder
 from bnf_lab.speeds import SpeedRecord, read_peak_gib, write_speed
 from bnf_lab.trainer import BNFTrainer, planned_responses
@@ -48,6 +51,12 @@ def measure(folder: RunFolder) -> dict[str, float]:
     record = SpeedRecord(seconds_per_token, read_peak_gib(prepared.loaded.device))
     write_speed(data_home(), model=config.model, quantization=prepared.loaded.quantization, record=record)
     return {"step_seconds": step_seconds, "seconds_per_token": seconds_per_token, "peak_gib": record.peak_gib}
+
+
+def measure_data(config: RunConfig, judgements: Iterable[Judgement]) -> dict[str, float]:
+    """Returns what `measure` does for data that has no run folder; nothing but the speed is kept."""
+    with tempfile.TemporaryDirectory(prefix="bnf-lab-") as scratch:
+        return measure(RunFolder.create(Path(scratch) / "run", config, judgements))
 
 
 def main(arguments: Sequence[str]) -> int:

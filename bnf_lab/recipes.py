@@ -69,8 +69,7 @@ class Cell:
 
     def has(self, settings: Mapping[str, Any]) -> bool:
         """Returns whether the cell's arm (or `data`) has these settings."""
-        found = {"data": self.data, **self.arm}
-        return all(found.get(name) == value for name, value in settings.items())
+        return has_settings(self.data, self.arm, settings)
 
     @property
     def name(self) -> str:
@@ -143,6 +142,12 @@ class Recipe:
         for grid in self.arms:
             for values in itertools.product(*grid.values()):
                 yield dict(zip(grid, values, strict=True))
+
+
+def has_settings(data: str, arm: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Returns whether a data set and an arm have the settings (or `data`) wanted."""
+    found = {"data": data, **arm}
+    return all(found.get(name) == value for name, value in wanted.items())
 
 
 def list_recipes() -> list[str]:

@@ -167,9 +167,10 @@ def _score_other_reference(
         return saved
     reference = locate_reference(config, data_home(), model_dir)
     report.set(phase="reference pass", phase_done=0, phase_total=0)
-    return compute_reference_logps(
-        reference, base, list(wanted.values()), on_progress=report.on_phase_progress
-    )
+    logps = compute_reference_logps(reference, base, list(wanted.values()), on_progress=report.on_phase_progress)
+    if ranks.own_rank() == 0:
+        write_references(folder.path, logps)
+    return logps
 
 
 def _read_free_gib() -> float:
@@ -199,16 +200,16 @@ def _score_base(
         folder; and what the probe says at step 0, None where that is recorded already.
     """
     responses, others = planned_responses(prepared.plan), prepared.loss_references
-    saved = read_references(folder.path)
+    saved = read_references(folder.path) if others is None else others
     is_saved = all(r.judgement_id in saved for r in responses)
-    saved = saved if is_saved else others or {}
     probe = prepared.probe if is_new else []
-    wanted = {r.judgement_id: r for r in (*(responses if not saved else ()), *probe)}
+    wanted = {r.judgement_id: r for r in (*(() if is_saved else responses), *probe)}
     report.set(phase="reference pass", phase_done=0, phase_total=0)
     stats = _share_scoring(prepared, list(wanted.values()), report)
-    saved = saved or {r.judgement_id: stats[r.judgement_id].logps.clone() for r in responses}
-    if ranks.own_rank() == 0 and not is_saved:
-        write_references(folder.path, saved)
+    if not is_saved:
+        saved = {r.judgement_id: stats[r.judgement_id].logps.clone() for r in responses}
+        if ranks.own_rank() == 0:
+            write_references(folder.path, saved)
     if not is_new:
         return saved, None
     return saved, build_baseline(
@@ -231,12 +232,15 @@ def _share_scoring(
 def _plan_probe(prepared: Prepared, baseline: Baseline | None, config: RunConfig) -> ProbePlan:
     probe_tokens = sum(r.n_tokens for r in prepared.probe)
     cost_in_steps = probe_tokens / _step_tokens(prepared, config)
+
     def build() -> Probe:
         loaded, cache, known = prepared.loaded, prepared.cache, None
         if loaded.splits_head:
-            known = BaseScores(
-                cache.reference_stats(loaded, prepared.probe), cache.reference_features(loaded, prepared.probe)
-            )
+            if baseline is not None:
+                stats = {score.response.judgement_id: score.reference for score in baseline.scores}
+            else:
+                stats = cache.reference_stats(loaded, prepared.probe)
+            known = BaseScores(stats, cache.reference_features(loaded, prepared.probe))
         return Probe(loaded, prepared.probe, loss_references=prepared.loss_references, known=known)
 
     return ProbePlan(build, baseline, cost_in_steps)

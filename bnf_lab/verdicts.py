@@ -17,7 +17,7 @@ from bnf_lab.intervals import (
     student_interval,
     wilson_interval,
 )
-from bnf_lab.recipes import Claim, Recipe
+from bnf_lab.recipes import Claim, Recipe, has_settings
 from bnf_lab.settings import METHODS, method_label
 
 INTERVALS = (
@@ -96,7 +96,8 @@ def judge_claims(recipe: Recipe, groups: Sequence[Group]) -> tuple[ClaimVerdict,
 def _judge_bound(claim: Claim, groups: Sequence[Group]) -> tuple[str, str]:
     sign = 1 if claim.at_least is not None else -1
     bound = (claim.at_least if claim.at_least is not None else claim.at_most) or 0.0
-    found = [(g, g.estimates[claim.measure]) for g in groups if _fits(g, claim.where) and claim.measure in g.estimates]
+    chosen = [g for g in groups if has_settings(g.data, g.arm, claim.where) and claim.measure in g.estimates]
+    found = [(g, g.estimates[claim.measure]) for g in chosen]
     if not found:
         return "not measured", "no run of these settings is finished"
 
@@ -134,14 +135,9 @@ def _judge_difference(claim: Claim, groups: Sequence[Group]) -> tuple[str, str]:
     )
 
 
-def _fits(group: Group, where: Mapping[str, Any]) -> bool:
-    found = {"data": group.data, **group.arm}
-    return all(found.get(name) == value for name, value in where.items())
-
-
 def select(groups: Iterable[Group], where: Mapping[str, Any]) -> list[CellResult]:
     """Returns the results of the groups that have these settings."""
-    return [result for group in groups if _fits(group, where) for result in group.results]
+    return [result for group in groups if has_settings(group.data, group.arm, where) for result in group.results]
 
 
 def compare(

@@ -9,17 +9,16 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bnf_lab import cli_data
-from bnf_lab.cli import main
 from bnf_lab.errors import ModelUnavailable
 from bnf_lab.fetch import FetchProgress
 from bnf_lab.runs import RunFolder
+from tests.shells import Shell, open_shell, pairs_file
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = {
@@ -29,50 +28,10 @@ SETTINGS = {
 FLAGS = [part for name, value in SETTINGS.items() for part in ("--" + name.replace("_", "-"), str(value))]
 
 
-@dataclass
-class Answer:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def record(self) -> Any:
-        """The one JSON document that is all of stdout."""
-        return json.loads(self.out)
-
-    @property
-    def refusal(self) -> str:
-        """The one line of a refusal."""
-        assert self.code == 2
-        assert self.err.count("\n") == 1, self.err
-        return self.err.strip()
-
-
-Shell = Callable[..., Answer]
-
-
 @pytest.fixture
-def shell(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
-    """Runs a verb in this process with a data folder of its own."""
-    before = dict(os.environ)
-    os.environ["BNF_LAB_HOME"] = str(tmp_path / "home")
-    (tmp_path / "home").mkdir()
-
-    def run(*arguments: object) -> Answer:
-        capfd.readouterr()
-        code = main([str(a) for a in arguments])
-        captured = capfd.readouterr()
-        return Answer(code, captured.out, captured.err)
-
-    yield run
-    os.environ.clear()
-    os.environ.update(before)
-
-
-def pairs_file(path: Path, n: int = 10) -> Path:
-    rows = [{"prompt": f"Add {i} and 7.", "chosen": f"It is {i + 7}.", "rejected": "A comet."} for i in range(n)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+def shell(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Shell]:
+    with open_shell(tmp_path / "home", capfd) as run:
+        yield run
 
 
 @pytest.fixture

@@ -8,17 +8,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from bnf_lab.cli import main
 from bnf_lab.config import RunConfig
 from bnf_lab.recipes import Cell
 from bnf_lab.runs import RunFolder
+from tests.shells import Shell, open_shell, pairs_file
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = """
@@ -38,41 +37,10 @@ claims:
 """
 
 
-@dataclass
-class Answer:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def record(self) -> Any:
-        return json.loads(self.out)
-
-
-Shell = Callable[..., Answer]
-
-
 @pytest.fixture
 def shell(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Shell]:
-    """Runs the verb in this process with a data folder of its own."""
-    before = dict(os.environ)
-    os.environ["BNF_LAB_HOME"] = str(tmp_path / "home")
-    (tmp_path / "home").mkdir()
-
-    def run(*arguments: object) -> Answer:
-        capfd.readouterr()
-        code = main(["experiment", *map(str, arguments)])
-        return Answer(code, *capfd.readouterr())
-
-    yield run
-    os.environ.clear()
-    os.environ.update(before)
-
-
-def pairs_file(path: Path, n: int = 12) -> Path:
-    rows = [{"prompt": f"Add {i} and 7.", "chosen": f"It is {i + 7}.", "rejected": "A comet."} for i in range(n)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+    with open_shell(tmp_path / "home", capfd, "experiment") as run:
+        yield run
 
 
 @pytest.fixture
@@ -96,7 +64,7 @@ def ran(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     (folder / "own.yaml").write_text(RECIPE)
     (folder / "home").mkdir()
     line = [
-        str(folder / "own.yaml"), "--data", str(pairs_file(folder / "pairs.jsonl")), "--seeds", "1", "--output",
+        str(folder / "own.yaml"), "--data", str(pairs_file(folder / "pairs.jsonl", 12)), "--seeds", "1", "--output",
         str(folder / "out"), "--set", f"model={tiny_model_path}", "--set", "n_steps=2",
     ]  # fmt: skip
     answer = subprocess.run(
@@ -176,7 +144,7 @@ def test_other_data_in_the_same_folder_is_refused(ran: Ran, shell: Shell) -> Non
 
 
 def test_a_cell_that_fails_is_code_1_and_named(shell: Shell, recipe: Path, tmp_path: Path) -> None:
-    line = (recipe, "--data", pairs_file(tmp_path / "p.jsonl"), "--seeds", 1, "--set", "model=/nowhere/at/all")
+    line = (recipe, "--data", pairs_file(tmp_path / "p.jsonl", 12), "--seeds", 1, "--set", "model=/nowhere/at/all")
     answer = shell(*line, "--json")
     assert answer.code == 1
     assert (answer.record["n_done"], answer.record["n_failed"]) == (0, 2)
@@ -192,7 +160,7 @@ def test_a_cell_that_fails_is_code_1_and_named(shell: Shell, recipe: Path, tmp_p
 
 def test_ctrl_c_leaves_a_report_and_a_cell_to_go_on_with(tiny_model_path: Path, tmp_path: Path, recipe: Path) -> None:
     line = [
-        sys.executable, "-m", "bnf_lab", "experiment", str(recipe), "--data", str(pairs_file(tmp_path / "p.jsonl")),
+        sys.executable, "-m", "bnf_lab", "experiment", str(recipe), "--data", str(pairs_file(tmp_path / "p.jsonl", 12)),
         "--seeds", "1", "--output", str(tmp_path / "out"), "--set", f"model={tiny_model_path}", "--set",
         "n_steps=20000", "--set", "checkpoint_steps=50000",
     ]  # fmt: skip
@@ -225,7 +193,7 @@ def test_a_dry_run_counts_measures_one_step_and_starts_nothing(
     shell: Shell, recipe: Path, tiny_model_path: Path, tmp_path: Path
 ) -> None:
     line = (
-        recipe, "--data", pairs_file(tmp_path / "p.jsonl"), "--seeds", 2, "--set", f"model={tiny_model_path}",
+        recipe, "--data", pairs_file(tmp_path / "p.jsonl", 12), "--seeds", 2, "--set", f"model={tiny_model_path}",
         "--output", tmp_path / "out", "--dry-run",
     )  # fmt: skip
     first = shell(*line)
@@ -251,7 +219,7 @@ def test_a_dry_run_without_the_model_counts_alone(shell: Shell, recipe: Path) ->
 
 
 def test_a_dry_run_counts_several_data_sets(shell: Shell, recipe: Path, tmp_path: Path) -> None:
-    data = ("--data", pairs_file(tmp_path / "p.jsonl"), "--data", "demo:small_code")
+    data = ("--data", pairs_file(tmp_path / "p.jsonl", 12), "--data", "demo:small_code")
     assert shell(recipe, *data, "--dry-run", "--json").record["n_cells"] == 12
 
 
@@ -331,7 +299,7 @@ def test_unpaired_data_is_fine_for_methods_that_need_no_pairs(shell: Shell, reci
 def test_a_reference_that_does_not_fit_is_refused_before_the_start(
     shell: Shell, recipe: Path, tiny_model_path: Path, tmp_path: Path, dry_run: list[str]
 ) -> None:
-    line = (recipe, "--data", pairs_file(tmp_path / "p.jsonl"), "--set", f"model={tiny_model_path}", *dry_run)
+    line = (recipe, "--data", pairs_file(tmp_path / "p.jsonl", 12), "--set", f"model={tiny_model_path}", *dry_run)
     answer = shell(*line, "--set", "reference=run:missing")
     assert answer.code == 2
     assert "'Reference' missing: there is no adapter" in answer.err
@@ -345,7 +313,7 @@ def test_a_relative_model_or_reference_becomes_absolute(
     found: list[Cell] = []
     monkeypatch.setattr("bnf_lab.cli_experiment._dry_run", lambda cells, *_: found.extend(cells) or 0)
     monkeypatch.chdir(tiny_model_path.parent)
-    data = ("--data", pairs_file(tmp_path / "p.jsonl"))
+    data = ("--data", pairs_file(tmp_path / "p.jsonl", 12))
     adapter = os.path.relpath(tiny_adapter_path)
     shell(recipe, *data, "--dry-run", "--set", "model=tiny", "--set", f"reference=run:{adapter}", "--set", "beta=2")
     configs: list[RunConfig] = [cell.config for cell in found]

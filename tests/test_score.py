@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import sys
 import threading
@@ -18,7 +17,7 @@ import pytest
 
 from bnf_lab import side_scores
 from bnf_lab.batches import Encoder
-from bnf_lab.cli import build_parser, main
+from bnf_lab.cli import build_parser
 from bnf_lab.config import RunConfig
 from bnf_lab.errors import LabError
 from bnf_lab.importers import import_file
@@ -46,6 +45,7 @@ from bnf_lab.skill_scores import answer_problems, grade_problems, score_choices
 from bnf_lab.skills import load_multiple_choice, make_word_problems
 from bnf_lab.splits import build_split
 from tests.conftest import save_tiny_adapter
+from tests.shells import open_shell, pairs_file
 
 Ask = Callable[..., Any]
 N_PAIRS = 10
@@ -54,30 +54,22 @@ N_PAIRS = 10
 @pytest.fixture
 def ask(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Ask]:
     """Runs `score --json` in this process and returns its record, or the refusal as text."""
-    before = dict(os.environ)
-    os.environ["BNF_LAB_HOME"] = str(tmp_path / "home")
 
     def run(*arguments: object, as_json: bool = True) -> Any:
-        capfd.readouterr()
-        code = main(["score", *map(str, arguments), *(["--json"] if as_json else [])])
-        out, err = capfd.readouterr()
-        if code == 2:
-            assert err.splitlines()[-1] == json.loads(out)["error"], (out, err)
-            return err.splitlines()[-1]
-        assert code == 0, err
-        return json.loads(out, parse_constant=pytest.fail) if as_json else (out, err)
+        answer = shell(*arguments, *(["--json"] if as_json else []))
+        if answer.code == 2:
+            assert answer.err.splitlines()[-1] == json.loads(answer.out)["error"], answer
+            return answer.err.splitlines()[-1]
+        assert answer.code == 0, answer.err
+        return json.loads(answer.out, parse_constant=pytest.fail) if as_json else (answer.out, answer.err)
 
-    yield run
-    os.environ.clear()
-    os.environ.update(before)
+    with open_shell(tmp_path / "home", capfd, "score") as shell:
+        yield run
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    path = tmp_path / "pairs.jsonl"
-    rows = [{"prompt": f"Add {i} and 7.", "chosen": f"It is {i + 7}.", "rejected": "A comet."} for i in range(N_PAIRS)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+    return pairs_file(tmp_path / "pairs.jsonl", N_PAIRS)
 
 
 @pytest.fixture(scope="module")

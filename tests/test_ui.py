@@ -221,12 +221,12 @@ def test_table_shows_a_page_of_many_and_escapes_them(lab):
 
 def test_report_and_samples_escape_what_the_file_says():
     report = SimpleNamespace(
-        file=NASTY, schema=NASTY, n_rows=2, taken=1, judgements=(), needs_mapping=False, warnings=(NASTY,),
+        file=NASTY, schema=NASTY, n_rows=2, taken=1, judgements=(), needs_mapping=False, warnings=(NASTY,), how=NASTY,
         refused=(SimpleNamespace(row=2, column=NASTY, reason=NASTY),), columns=(NASTY,), sample_rows=({NASTY: NASTY},))
     drawn = upload_report.draw_report(report, is_stored=True) + upload_report.draw_samples(report)
     assert "<script" not in drawn
     assert "<img" not in drawn
-    assert drawn.count("&lt;script&gt;") == 7
+    assert drawn.count("&lt;script&gt;") == 8
 
 
 def test_an_upload_is_stored_and_reported_row_by_row(lab, page, tmp_path):
