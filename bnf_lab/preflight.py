@@ -21,7 +21,7 @@ from bnf_lab.preferences import Judgement, Unit, group_units
 from bnf_lab.references import locate_reference
 from bnf_lab.settings import method_label
 from bnf_lab.speeds import read_speed
-from bnf_lab.splits import Split, build_split, count_judged_both_ways
+from bnf_lab.splits import Split, build_split
 
 FEW_RESPONSES = 8
 SLOWER_BUT_FITS = (
@@ -181,10 +181,11 @@ def _loss_warnings(split: Split, config: RunConfig) -> list[str]:
     """Returns what the method leaves out of the data or of the settings."""
     loss, label, found = LOSSES[config.method], method_label(config.method), []
     if loss.needs_pairs and (singles := count_singles(split.train)):
-        n_both, n_prompts = count_judged_both_ways(split.train)
+        n_prompts = len({unit[0].prompt for unit in split.train})
+        n_paired = len({unit[0].prompt for unit in split.train if len(unit) == 2})
         found.append(
-            f"{singles} responses without a partner are left out: {label} needs pairs, and {n_both} of {n_prompts}"
-            " prompts have both verdicts. BNF would use them all."
+            f"{singles} responses without a partner are left out: {label} needs pairs, and {n_paired} of {n_prompts}"
+            " prompts have one. BNF would use them all."
         )
     n_dispreferred = sum(not j.is_preferred for unit in split.train for j in unit)
     if not loss.reads_dispreferred and n_dispreferred:

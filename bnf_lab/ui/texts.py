@@ -57,8 +57,8 @@ TABLE_NO_MATCH = "No judgement matches these filters. Clear one of them to see m
 MARKS = {"preferred": "preferred", "dispreferred": "dispreferred", "edited": "your version preferred"}
 
 UPLOAD_INTRO = (
-    "JSONL, JSON, CSV or Parquet up to 20 MB: pairs, single answers with a label, ratings, or chat transcripts. "
-    "The layout is recognised from the content."
+    "JSONL, JSON, CSV or Parquet up to 20 MB: pairs, single answers with a label, ratings, rankings, or chat "
+    "transcripts. The layout is recognised from the content."
 )
 REPORT_STORED = "Stored. Read as {schema}."
 REPORT_MAPPING = "The columns are not recognised. Say below which is which."
