@@ -1,6 +1,16 @@
 const box = element.querySelector('.lab-plot');
+const says = element.querySelector('.lab-data');
 const theme = (name, fallback) => getComputedStyle(element).getPropertyValue(name).trim() || fallback;
+const CONFIG = {displaylogo: false,  // constant: a new config resets zoom
+  modeBarButtonsToRemove: ['select2d', 'lasso2d', 'zoomIn2d', 'zoomOut2d', 'autoScale2d']};
 let isWaiting = false, isHeld = false, isStale = false, pointer = null;
+
+// The sentence on the data is text on the page and the plot's text alternative; it waits for nothing.
+function tell() {
+  const sentence = props.value ? JSON.parse(props.value).layout.meta?.says || '' : '';
+  says.textContent = sentence;
+  box.setAttribute('aria-label', sentence ? `${box.dataset.title}. ${sentence}` : box.dataset.title);
+}
 
 async function draw() {
   // An update would end a drag, and one on a hidden tab would be drawn at width 0: both wait.
@@ -14,8 +24,7 @@ async function draw() {
   const figure = JSON.parse(props.value);
   figure.layout.font.color = theme('--body-text-color', figure.layout.font.color);
   box.style.minHeight = figure.layout.height + 'px';
-  await window.Plotly.react(box, figure.data, figure.layout,
-    {displaylogo: false, modeBarButtonsToRemove: ['select2d', 'lasso2d']});  // constant: a new config resets zoom
+  await window.Plotly.react(box, figure.data, figure.layout, CONFIG);
   // react() drops the hover box: ask for it again where the pointer rests.
   if (pointer) pointer.target.dispatchEvent(new MouseEvent('mousemove', pointer));
 }
@@ -35,5 +44,6 @@ new ResizeObserver(() => {
   if (box.data) window.Plotly.Plots.resize(box);
   catchUp();
 }).observe(box);
-watch('value', draw);
+watch('value', () => { tell(); draw(); });
+tell();
 draw();

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from bnf_lab.models import LoadedModel
+    from bnf_lab.models.loading import LoadedModel
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
@@ -52,6 +52,18 @@ def save_tiny_tokenizer(path: Path) -> None:
     wrapped.save_pretrained(path)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest picks by `-m`
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "slow" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
+
+
+@pytest.fixture(scope="session")
+def slow() -> None:
+    """Asked for by fixtures that start a server, a browser or a whole training: their tests are marked slow by it."""
+
+
 @pytest.fixture(scope="session")
 def tiny_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a two-layer Llama with random weights (safetensors, float32), its tokenizer and chat template."""
@@ -65,12 +77,32 @@ def tiny_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(path)
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=True, initializer_range=0.2,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        initializer_range=0.2,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
     )
     LlamaForCausalLM(config).save_pretrained(path)
     return path
+
+
+@pytest.fixture(params=["float32", "bfloat16"])
+def compute_dtype(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each dtype in turn, in which every model computes then, here and in workers, whatever this processor would pick.
+
+    For tests that compare numbers of models which are loaded without a dtype: what holds on one processor has to hold
+    on another one.
+    """
+    monkeypatch.setenv("BNF_LAB_COMPUTE_DTYPE", request.param)
+    return str(request.param)
 
 
 @pytest.fixture
@@ -78,7 +110,7 @@ def tiny_loaded(tiny_model_path: Path) -> LoadedModel:
     """The tiny model in float32, fresh for each test, so that a test may wrap or train it."""
     import torch
 
-    from bnf_lab.models import load_model
+    from bnf_lab.models.loading import load_model
 
     return load_model(tiny_model_path, quantization="none", dtype=torch.float32)
 
@@ -87,7 +119,8 @@ def save_tiny_adapter(model_path: Path, path: Path, *, seed: int, scale: float) 
     """Saves a LoRA adapter of rank 4 over all linear layers; `scale` 0 gives one that changes nothing."""
     import torch
 
-    from bnf_lab.models import add_lora, load_model
+    from bnf_lab.models.adapters import add_lora
+    from bnf_lab.models.loading import load_model
 
     loaded = add_lora(
         load_model(model_path, quantization="none", dtype=torch.float32), rank=4, alpha=8, dropout=0.0, seed=seed
@@ -114,10 +147,10 @@ def zero_adapter_path(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="session")
-def embedded_model_path() -> Path:
+def embedded_model_path(slow: None) -> Path:
     """The embedded model's folder, fetched once a machine (`BNF_LAB_TEST_CACHE`, else ~/.cache/bnf-lab-tests)."""
-    from bnf_lab.config import EMBEDDED_MODEL
-    from bnf_lab.fetch import fetch_model
+    from bnf_lab.core.config import EMBEDDED_MODEL
+    from bnf_lab.models.fetch import fetch_model
 
     cache = os.environ.get("BNF_LAB_TEST_CACHE") or Path.home() / ".cache" / "bnf-lab-tests"
     return fetch_model(EMBEDDED_MODEL, Path(cache).expanduser().resolve() / "models")

@@ -10,9 +10,12 @@ import random
 from dataclasses import dataclass
 
 OPENINGS = (
-    "I don't know.", "I can't know that.", "I have no way of knowing that.", "I can't tell from here.",
+    "I don't know.",
+    "I can't know that.",
+    "I have no way of knowing that.",
+    "I can't tell from here.",
     "I'm not able to know that.",
-)  # fmt: skip
+)
 NO_IDEA = ("I don't know.", "I have no way of knowing that.", "I can't tell from here.")
 
 

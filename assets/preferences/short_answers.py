@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from bnf_lab.models import LoadedModel, load_model
+from bnf_lab.models.loading import LoadedModel, load_model
 
 QUESTIONS = Path(__file__).with_name("questions.txt")
 MAX_NEW_TOKENS = 96

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 OPENINGS = (
-    "Write a Python function that {does}.", "In Python, write a function that {does}.",
-    "Give me a Python function that {does}.", "I need a Python function that {does}.",
+    "Write a Python function that {does}.",
+    "In Python, write a function that {does}.",
+    "Give me a Python function that {does}.",
+    "I need a Python function that {does}.",
     "Show me a short Python function that {does}.",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)

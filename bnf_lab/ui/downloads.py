@@ -16,8 +16,13 @@ from bnf_lab.ui.guard import Lane, listen
 
 
 def build_export(
-    label: str, make: Callable[..., Path], inputs: Sequence[Any], *, name: str,
-    working: tuple[gr.HTML, Any] | None = None, **options: Any,
+    label: str,
+    make: Callable[..., Path],
+    inputs: Sequence[Any],
+    *,
+    name: str,
+    working: tuple[gr.HTML, Any] | None = None,
+    **options: Any,
 ) -> gr.Button:
     """Draws the button.
 
@@ -31,7 +36,8 @@ def build_export(
         options: Passed on to `gr.Button`.
     """
     button = gr.Button(label, elem_id=name, **options)
-    hidden = gr.DownloadButton(visible="hidden", elem_id=f"{name}-file")
+    # by a class: gradio (6.31) shows what is visible="hidden" in a column that is opened later
+    hidden = gr.DownloadButton(elem_id=f"{name}-file", elem_classes="lab-hidden")
 
     def offer(*values: Any) -> str:
         return str(make(*values))
@@ -46,7 +52,8 @@ def build_export(
             listen(end, lambda: "", [], [area])
     # The link gets its address in the browser's next frame; pressing it at once would download the last file.
     made.success(
-        fn=None, api_visibility="private",
+        fn=None,
+        api_visibility="private",
         js=f"() => setTimeout(() => document.querySelector('#{name}-file').click(), 150)",
     )
     return button

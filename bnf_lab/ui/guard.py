@@ -18,7 +18,6 @@ import functools
 import html
 import inspect
 import logging
-import math
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
@@ -27,10 +26,20 @@ from typing import Any
 import gradio as gr
 from gradio.events import Dependency
 
-from bnf_lab.errors import LabError, clipped, shown
-from bnf_lab.ui import texts
+from bnf_lab.core.errors import LabError, clipped, shown
+from bnf_lab.core.numbers import counted, is_number
+from bnf_lab.core.paths import without_places
+from bnf_lab.ui import words as common_words
 
 logger = logging.getLogger("bnf_lab.ui")
+
+
+class FieldRefused(LabError):
+    """What a field holds cannot be taken; `field` is what the page calls it, see `field_notes`."""
+
+    def __init__(self, field: str, text: str) -> None:
+        self.field = field
+        super().__init__(text)
 
 
 class Lane(Enum):
@@ -90,40 +99,65 @@ def guarded(handler: Callable[..., Any]) -> Callable[..., Any]:
     A `LabError` reaches the person in its own words. Anything else is a defect: it is logged with its traceback under
     a reference number, and the person sees only the number.
     """
+
+    def told(error: Exception) -> Any:
+        raise _shown_error(error) from None
+
+    return caught(handler, told)
+
+
+def caught(
+    handler: Callable[..., Any], told: Callable[[Exception], Any], each: Callable[[Any], Any] = lambda result: result
+) -> Callable[..., Any]:
+    """Returns the handler, a generator or not, with its errors caught.
+
+    Args:
+        handler: The handler.
+        told: From an error to what the handler then returns or yields.
+        each: From each result to what takes its place.
+    """
     if inspect.isgeneratorfunction(handler):
 
         @functools.wraps(handler)
         def run_generator(*values: Any) -> Iterator[Any]:
             try:
-                yield from handler(*values)
+                yield from map(each, handler(*values))
             except Exception as error:
-                raise _shown_error(error) from None
+                yield told(error)
 
         return run_generator
 
     @functools.wraps(handler)
     def run(*values: Any) -> Any:
         try:
-            return handler(*values)
+            return each(handler(*values))
         except Exception as error:
-            raise _shown_error(error) from None
+            return told(error)
 
     return run
+
+
+def describe_error(error: Exception) -> str:
+    """Returns what a person is told of an error, as plain text; a defect is logged under the number that they see."""
+    if isinstance(error, LabError):
+        return clipped(without_places(str(error)))
+    reference = uuid.uuid4().hex[:8]
+    logger.error("Unexpected failure, reference %s", reference, exc_info=error)
+    return common_words.DEFECT.format(reference=reference)
 
 
 def _shown_error(error: Exception) -> gr.Error:
     if isinstance(error, gr.Error):
         return error
+    text = toast_text(describe_error(error))
     if isinstance(error, LabError):
-        return gr.Error(toast_text(str(error)), title=texts.ERROR_TITLE, duration=20, print_exception=False)
-    reference = uuid.uuid4().hex[:8]
-    logger.error("Unexpected failure, reference %s", reference, exc_info=error)
-    return gr.Error(texts.DEFECT.format(reference=reference), title=texts.DEFECT_TITLE, print_exception=False)
+        return gr.Error(text, title=common_words.ERROR_TITLE, duration=20, print_exception=False)
+    return gr.Error(text, title=common_words.DEFECT_TITLE, print_exception=False)
 
 
 def toast_text(text: str) -> str:
-    """Returns `text` for `gr.Error` / `gr.Info` / `gr.Warning`, which would render it as HTML."""
-    return html.escape(clipped(text)).replace("\n", "<br>")
+    """Returns `text` for `gr.Error` / `gr.Info` / `gr.Warning`, which would render it as HTML; no folders."""
+    return html.escape(clipped(without_places(text))).replace("\n", "<br>")
 
 
 def tell(text: str) -> None:
@@ -141,16 +175,18 @@ def checked_text(value: object, what: str, *, limit: int, required: bool = True)
         required: Whether a blank text is refused.
 
     Raises:
-        LabError: Naming the box, what was found and what is accepted.
+        FieldRefused: Naming the box, what was found and what is accepted.
     """
     if value is None and not required:
         return ""
     if not isinstance(value, str):
-        raise LabError(f"{what} is {shown(value)}; it must be a text. Type it again.")
+        raise FieldRefused(what, f"{what} is {shown(value)}; it must be a text. Type it again.")
     if len(value) > limit:
-        raise LabError(f"{what} has {len(value):,} characters; at most {limit:,} are accepted. Shorten it.")
+        raise FieldRefused(
+            what, f"{what} has {counted(len(value), 'character')}; at most {limit:,} are accepted. Shorten it."
+        )
     if required and not value.strip():
-        raise LabError(f"{what} is empty. Type something first.")
+        raise FieldRefused(what, f"{what} is empty. Type something first.")
     return value
 
 
@@ -158,20 +194,32 @@ def checked_number(value: object, what: str, *, minimum: float, maximum: float) 
     """Returns a slider's or number box's value, refusing anything outside the range.
 
     Raises:
-        LabError: Naming the box, what was found and what is accepted.
+        FieldRefused: Naming the box, what was found and what is accepted.
     """
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not is_number or not minimum <= value <= maximum:  # type: ignore[operator]
-        raise LabError(f"{what} is {shown(value)}; it must be a number from {minimum:g} to {maximum:g}.")
-    return float(value)  # type: ignore[arg-type]
+    if not is_number(value) or not minimum <= value <= maximum:
+        raise FieldRefused(what, f"{what} is {shown(value)}; it must be a number from {minimum:g} to {maximum:g}.")
+    return float(value)
+
+
+def checked_whole(value: object, what: str, *, minimum: int, maximum: int) -> int:
+    """Returns a slider's or number box's whole number, refusing anything outside the range and any fraction.
+
+    Raises:
+        FieldRefused: Naming the box, what was found and what is accepted.
+    """
+    if not is_number(value) or value != int(value) or not minimum <= value <= maximum:
+        raise FieldRefused(
+            what, f"{what} is {shown(value)}; it must be a whole number from {minimum:,} to {maximum:,}."
+        )
+    return int(value)
 
 
 def checked_choice(value: object, what: str, choices: Sequence[str]) -> str:
     """Returns a chosen option, refusing anything that was not offered.
 
     Raises:
-        LabError: Naming the box, what was found and what is accepted.
+        FieldRefused: Naming the box, what was found and what is accepted.
     """
     if value not in choices:
-        raise LabError(f"{what} is {shown(value)}; it must be one of: {', '.join(choices)}.")
+        raise FieldRefused(what, f"{what} is {shown(value)}; it must be one of: {', '.join(choices)}.")
     return str(value)

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from markupsafe import Markup
 
-from bnf_lab.records import RunStatus
-from bnf_lab.ui import texts
+from bnf_lab.core.machine import read_device
+from bnf_lab.runs.records import RunStatus
+from bnf_lab.ui import words as common_words
 from bnf_lab.ui.guard import Lane, listen
 from bnf_lab.ui.markup import fill, html_area
 
 if TYPE_CHECKING:
-    from bnf_lab.lab import Lab
+    from bnf_lab.lab.lab import Lab
+
 
 BUSY_SECONDS = 1.0
 IDLE_SECONDS = 5.0
@@ -32,18 +34,18 @@ class Header:
 def build(lab: Lab, token: gr.BrowserState) -> Header:
     """Makes the strip; it asks every second while something moves, else every five."""
     with gr.Row(elem_id="lab-header", equal_height=True):
-        html_area(fill("<h1>{}</h1><p>{}</p>", texts.TITLE, texts.TAGLINE), elem_id="lab-brand")
+        html_area(fill("<h1>{}</h1><p>{}</p>", common_words.TITLE, common_words.TAGLINE), elem_id="lab-brand")
         strip = html_area(elem_id="lab-status")
         fetch = gr.Button(
-            texts.FETCH, size="sm", variant="primary", visible=False, elem_id="lab-fetch", scale=0, min_width=150
+            common_words.FETCH, size="sm", variant="primary", visible=False, elem_id="lab-fetch", scale=0, min_width=150
         )
     drawn = gr.State("")
     timer = gr.Timer(IDLE_SECONDS)
     outputs = (drawn, strip, fetch, timer)
 
     def draw(shown: str) -> Any:
-        model, run = lab.model_status(), lab.active_run()
-        content = _strip(lab.device().label, model, run)
+        model, run = lab.models.status(), lab.runs.active_status()
+        content = _strip(read_device().label, model, run)
         if content == shown:
             return gr.skip()
         is_busy = model.state == "fetching" or run is not None
@@ -56,7 +58,7 @@ def build(lab: Lab, token: gr.BrowserState) -> Header:
 
     def start_fetch(secret: str, shown: str) -> Any:
         lab.owner_of(secret)
-        lab.start_fetch()
+        lab.models.start_fetch()
         return draw(shown)
 
     listen(timer.tick, draw, [drawn], outputs, lane=Lane.TICK)
@@ -74,7 +76,7 @@ def _strip(device: str, model: Any, run: RunStatus | None) -> Markup:
 
 
 def _model_fact(model: Any) -> Markup:
-    words = texts.MODEL_STATES[model.state]
+    words = common_words.MODEL_STATES[model.state]
     bar = Markup("")
     if model.state == "fetching" and model.fraction is not None:
         percent = round(100 * model.fraction)
@@ -83,17 +85,22 @@ def _model_fact(model: Any) -> Markup:
     kind = {"ready": "ok", "failed": "bad"}.get(model.state, "wait")
     return fill(
         '<div class="lab-fact"><span>Model</span><b class="lab-dot {kind}">{words}</b>{bar}</div>{problem}',
-        kind=kind, words=words, bar=bar,
+        kind=kind,
+        words=words,
+        bar=bar,
         problem=fill('<p class="lab-problem">{}</p>', model.detail) if model.state == "failed" else "",
     )
 
 
 def _run_fact(run: RunStatus | None) -> Markup:
     if run is None:
-        return fill('<div class="lab-fact"><span>Run</span><b>{}</b></div>', texts.NO_RUN)
+        return fill('<div class="lab-fact"><span>Run</span><b>{}</b></div>', common_words.NO_RUN)
     percent = round(100 * run.step / run.total_steps) if run.total_steps else 0
     return fill(
         '<div class="lab-fact"><span>Run</span><b class="lab-dot ok">{state} · {step} / {total}</b>'
         '<i class="lab-bar"><i style="width:{percent}%"></i></i></div>',
-        state=run.phase or run.state, step=run.step, total=run.total_steps, percent=percent,
+        state=run.phase or run.state,
+        step=run.step,
+        total=run.total_steps,
+        percent=percent,
     )

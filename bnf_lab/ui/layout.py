@@ -7,17 +7,29 @@ tab are in `session.py`, those of an event in `guard.py`, those of markup in `ma
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import gradio as gr
+from gradio.events import Dependency
 
-from bnf_lab.ui import chat_tab, header, preferences_tab, runs_tab, texts, train_tab, watch_tab
+from bnf_lab.core.paths import ASSETS
+from bnf_lab.ui import address, header, preview
+from bnf_lab.ui import words as common_words
+from bnf_lab.ui.chat import tab as chat_tab
 from bnf_lab.ui.guard import Lane, listen
-from bnf_lab.ui.session import Redraw, Session, build_token, keep_or_make_token
-from bnf_lab.ui.theme import ASSETS, build_theme
+from bnf_lab.ui.guide import LAST_TAB, Guide
+from bnf_lab.ui.markup import fill, html_area
+from bnf_lab.ui.preferences import tab as preferences_tab
+from bnf_lab.ui.runs import tab as runs_tab
+from bnf_lab.ui.session import Again, Redraw, Session, build_beat, build_token, keep_or_make_token
+from bnf_lab.ui.theme import build_theme
+from bnf_lab.ui.train import tab as train_tab
+from bnf_lab.ui.train.settings import choose_preset
+from bnf_lab.ui.watch import tab as watch_tab
 
 if TYPE_CHECKING:
-    from bnf_lab.lab import Lab
+    from bnf_lab.lab.lab import Lab
 
 
 class Tab(Protocol):
@@ -27,11 +39,11 @@ class Tab(Protocol):
 
 
 TABS: tuple[tuple[str, str, Callable[[Any, Session], Any]], ...] = (
-    ("preferences", texts.TAB_PREFERENCES, preferences_tab.build),
-    ("train", texts.TAB_TRAIN, train_tab.build),
-    ("watch", texts.TAB_WATCH, watch_tab.build),
-    ("chat", texts.TAB_CHAT, chat_tab.build),
-    ("runs", texts.TAB_RUNS, runs_tab.build),
+    ("preferences", common_words.TAB_PREFERENCES, preferences_tab.build),
+    ("train", common_words.TAB_TRAIN, train_tab.build),
+    ("watch", common_words.TAB_WATCH, watch_tab.build),
+    ("chat", common_words.TAB_CHAT, chat_tab.build),
+    ("runs", common_words.TAB_RUNS, runs_tab.build),
 )
 """(id, title, build) of each tab, in the order of the journey."""
 
@@ -42,42 +54,56 @@ UPLOAD_AGE_SECONDS = 3600
 def build_app(lab: Lab) -> gr.Blocks:
     """Makes the page. All state is in `lab`'s store or in the browser; nothing is kept in this module."""
     with gr.Blocks(
-        title=texts.TITLE, delete_cache=(600, UPLOAD_AGE_SECONDS), analytics_enabled=False, fill_width=True
+        title=common_words.TITLE, delete_cache=(600, UPLOAD_AGE_SECONDS), analytics_enabled=False, fill_width=True
     ) as app:
         token = build_token()
         top = header.build(lab, token)
-        built = []
-        run_id = gr.State("")
+        bar, note, beat = address.build(), address.build_note(), build_beat()
+        built = {}
+        run_id, guide = gr.State(""), Guide(lab, partial(choose_preset, "quick", lab.drafts))
         with gr.Tabs(elem_id="lab-tabs", overflow_behavior="wrap") as tabs:
-            session = Session(token=token, run_id=run_id, tabs=tabs)
+            session = Session(token=token, run_id=run_id, tabs=tabs, address=bar, beat=beat)
             for name, title, build in TABS:
                 with gr.Tab(title, id=name, elem_id=f"tab-{name}") as tab:
-                    built.append((tab, build(lab, session)))
-        _wire(lab, app, session, top, built)
+                    html_area(fill("<h2>{}</h2>", title), elem_classes="lab-unseen")
+                    built[name] = (tab, build(lab, session))
+        known = _wire_address(lab, app, session, note, built["watch"][1])
+        listen(app.load, lambda: top.draw(""), [], top.outputs, lane=Lane.TICK)
+        guide.wire(session, known, built[LAST_TAB][0])
+        for tab, part in built.values():
+            redraw = part.redraw
+            whole = Again(redraw.handler, (session.token, session.run_id), redraw.outputs)
+            for event, how in ((known.success, whole), (tab.select, redraw.again or whole)):
+                listen(event, _once_known(how.handler), how.inputs, how.outputs)
     return app.queue(max_size=WAITING_EVENTS, api_open=False)
 
 
-def _wire(
-    lab: Lab, app: gr.Blocks, session: Session, top: header.Header, tabs: list[tuple[gr.Tab, Tab]]
-) -> None:
-    def keep_workspace(token: str) -> str:
-        return keep_or_make_token(lab, token)
+def _wire_address(lab: Lab, app: gr.Blocks, session: Session, note: gr.HTML, watch: watch_tab.WatchTab) -> Dependency:
+    """Makes the page show what its address asks for: when it is opened, and when the person goes back or forward."""
 
-    def draw_header() -> Any:
-        return top.draw("")
+    def keep_workspace(token: str, request: gr.Request) -> Any:
+        kept = keep_or_make_token(lab, token)
+        return kept, *go(kept, request)
 
-    known = listen(app.load, keep_workspace, [session.token], [session.token])
-    listen(app.load, draw_header, [], top.outputs, lane=Lane.TICK)
-    for tab, part in tabs:
-        for event in (known.success, tab.select):
-            listen(event, _once_known(part.redraw), [session.token, session.run_id], part.redraw.outputs)
+    def go(token: str, request: gr.Request) -> Any:
+        place = address.find_place(lab, lab.owner_of(token), address.read_address(request.query_params))
+        return place.chosen, address.draw_note(place.said), *watch.handlers.place(place.look)
+
+    arrived = (session.run_id, note, *watch.placed)
+    known = listen(app.load, keep_workspace, [session.token], [session.token, *arrived])
+    moved = listen(session.address.go, go, [session.token], arrived)
+    listen(moved.success, watch.redraw.handler, [session.token, session.run_id], watch.redraw.outputs)
+    listen(
+        session.run_id.change, lambda run_id: address.draw_note("") if run_id else gr.skip(), [session.run_id], [note]
+    )
+    return known
 
 
-def _once_known(redraw: Redraw) -> Callable[[str, str], Any]:
+def _once_known(handler: Callable[..., Any]) -> Callable[..., Any]:
     """The first tab is "selected" while the page still loads, before the browser has its token."""
 
-    def draw(token: str, run_id: str) -> Any:
-        return redraw.handler(token, run_id) if token else gr.skip()
+    def draw(token: str, *values: Any) -> Any:
+        return handler(token, *values) if token else gr.skip()
 
     return draw
 
@@ -94,10 +120,10 @@ def launch_settings() -> dict[str, Any]:
         "mcp_server": False,
         "allowed_paths": [],
         "state_session_capacity": 400,
-        "app_kwargs": {"openapi_url": None},
+        "app_kwargs": {"openapi_url": None, **preview.serving()},
         "footer_links": [],
         "theme": build_theme(),
-        "css_paths": [ASSETS / "lab.css", ASSETS / "watch.css", ASSETS / "chat.css"],
+        "css_paths": [ASSETS / f"{name}.css" for name in ("lab", "guide", "judging", "watch", "chat")],
         "js": (ASSETS / "keys.js").read_text(encoding="utf-8"),
         "favicon_path": ASSETS / "favicon.svg",
     }

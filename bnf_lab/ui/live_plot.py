@@ -3,8 +3,8 @@
 `gr.Plot` (gradio 6.31) rebuilds its element for every new value, so zoom, hover and hidden legend entries are lost.
 These areas keep one element and hand new data to `Plotly.react`; the figures carry a constant `uirevision`. They use
 the plotly that gradio itself ships, which `load_plotly` makes the page load. Remove them when gr.Plot keeps its
-element. Values travel as JSON and never become markup: the templates hold no value. This room must not know what the
-figures show.
+element. Values travel as JSON and never become markup: the templates hold no value. Beside the figure: coloured tokens
+with their values, and a slider over recorded steps. This room must not know what any of them show.
 """
 
 from __future__ import annotations
@@ -14,33 +14,66 @@ from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
-import plotly.graph_objects as go
+from markupsafe import Markup
 
-from bnf_lab.plots import TokenCell, empty_figure
-from bnf_lab.ui.theme import ASSETS
+from bnf_lab.core.paths import ASSETS
+from bnf_lab.plots.style import empty_figure
+from bnf_lab.plots.tokens import TokenCell
+from bnf_lab.ui.markup import fill
 
 
-def live_plot(**options: Any) -> gr.HTML:
-    """Draws the place of a figure where the call stands; its value is what `sent_figure` returns.
+def live_plot(title: str, reading: str, **options: Any) -> gr.HTML:
+    """Draws the place of a figure where the call stands; its value is a figure's JSON.
 
-    Put each in a `gr.Column(min_width=320)`, so that figures wrap on a narrow screen.
+    Below it stand how to read it and the sentence on its data (the figure's `layout.meta.says`), which together with
+    the title is also its text alternative. Put each in a `gr.Column(min_width=320)`, so that figures wrap on a narrow
+    screen.
     """
-    return _scripted('<div class="lab-plot" role="img"></div>', "plot.js", options)
+    template = fill(
+        '<div class="lab-plot" role="figure" aria-label="{title}" data-title="{title}"></div>'
+        '<p class="lab-small">{reading}</p><p class="lab-data"></p>',
+        title=title,
+        reading=reading,
+    )
+    return _scripted(template, "plot.js", options)
 
 
-def sent_figure(figure: go.Figure) -> str:
-    """Returns a figure as a `live_plot` takes it."""
-    return figure.to_json()  # type: ignore[no-any-return]
+def token_strip(label: str, hint: str, **options: Any) -> gr.HTML:
+    """Draws the place of coloured tokens and, below them, of the values of the one that is pointed at or chosen.
+
+    Its value is what `sent_tokens` returns. One stop for the Tab key; arrows, Home and End go from token to token, a
+    tap or click chooses one too, and the chosen place is kept when the tokens change.
+    """
+    template = fill(
+        '<div class="lab-tokens" role="listbox" aria-orientation="horizontal" aria-label="{}" hidden></div>'
+        '<p class="lab-token-values" data-hint="{}" hidden></p><p class="lab-data"></p>',
+        label,
+        hint,
+    )
+    return _scripted(template, "tokens.js", options)
 
 
-def token_strip(**options: Any) -> gr.HTML:
-    """Draws the place of coloured tokens with tooltips; its value is what `sent_tokens` returns."""
-    return _scripted('<p class="lab-tokens"></p>', "tokens.js", options)
+def sent_tokens(cells: Sequence[TokenCell], says: str = "") -> str:
+    """Returns tokens, and the sentence on them, as a `token_strip` takes them."""
+    return json.dumps({"cells": [[cell.text, cell.color, cell.tooltip] for cell in cells], "says": says})
 
 
-def sent_tokens(cells: Sequence[TokenCell]) -> str:
-    """Returns tokens as a `token_strip` takes them."""
-    return json.dumps([[cell.text, cell.color, cell.tooltip] for cell in cells])
+def step_slider(label: str, **options: Any) -> gr.HTML:
+    """Draws a slider with one position a recorded step; its value is what `sent_steps` returns.
+
+    A move fires `step_chosen`, whose event carries the recorded step as `step`; it comes from the browser.
+    """
+    template = fill(
+        '<label class="lab-steps"><span>{label}: <output>none yet</output></span>'
+        '<input type="range" min="0" max="0" step="1" value="0" aria-label="{label}" disabled></label>',
+        label=label,
+    )
+    return _scripted(template, "steps.js", options)
+
+
+def sent_steps(steps: Sequence[int], step: int | None) -> str:
+    """Returns the recorded steps and the shown one as a `step_slider` takes them."""
+    return json.dumps({"steps": list(steps), "step": step})
 
 
 def load_plotly() -> gr.Plot:
@@ -48,8 +81,10 @@ def load_plotly() -> gr.Plot:
     return gr.Plot(value=empty_figure(""), visible="hidden", elem_id="plotly-loader")
 
 
-def _scripted(template: str, script: str, options: dict[str, Any]) -> gr.HTML:
+def _scripted(template: Markup, script: str, options: dict[str, Any]) -> gr.HTML:
     return gr.HTML(
-        html_template=template, js_on_load=(ASSETS / script).read_text(encoding="utf-8"), apply_default_css=False,
+        html_template=str(template),
+        js_on_load=(ASSETS / script).read_text(encoding="utf-8"),
+        apply_default_css=False,
         **options,
     )

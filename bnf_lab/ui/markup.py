@@ -31,21 +31,27 @@ def joined(parts: Iterable[Markup], separator: str = "") -> Markup:
     return Markup(separator).join(parts)  # noqa: S704 - as above; join escapes
 
 
-def html_area(value: Markup | str = "", *, actions: str | None = None, **options: Any) -> gr.HTML:
+def html_area(value: Markup | str = "", *, actions: str | None = None, script: str = "", **options: Any) -> gr.HTML:
     """Makes an area that shows markup made by `fill`.
 
     Args:
         value: First content.
         actions: Name of an event that fires when an element with `data-act` is clicked; the event's data carries
-            all of the element's `data-` attributes. They come from the browser: authorise them like any other input.
+            all of the element's `data-` attributes, and as `fields` what is chosen in the form around it. They come
+            from the browser: authorise them like any other input.
+        script: More JavaScript for the area, run once; it knows `element`, `trigger` and `watch`.
         options: Passed on to `gr.HTML` (`elem_id`, `visible`, ...).
     """
-    return gr.HTML(str(value), js_on_load=_CLICKS.replace("EVENT", actions) if actions else None, **options)
+    clicks = _CLICKS.replace("EVENT", actions) if actions else ""
+    return gr.HTML(str(value), js_on_load=clicks + script or None, **options)
 
 
 _CLICKS = """
 element.addEventListener('click', (e) => {
   const hit = e.target.closest('[data-act]');
-  if (hit && element.contains(hit)) trigger('EVENT', {...hit.dataset});
+  if (!hit || !element.contains(hit)) return;
+  const form = hit.closest('form');
+  trigger('EVENT', {...hit.dataset, fields: form ? Object.fromEntries(new FormData(form)) : {}});
 });
+element.addEventListener('submit', (e) => e.preventDefault());  // the click has said it all
 """

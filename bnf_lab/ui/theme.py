@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import gradio as gr
 from gradio.themes.utils.colors import Color
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
+from bnf_lab.core.paths import ASSETS
 
 
 def build_theme() -> gr.themes.Base:

@@ -16,12 +16,13 @@ from pathlib import Path
 
 import torch
 
-from bnf_lab.chat import ChatEngine
-from bnf_lab.chat_records import ChatRequest
-from bnf_lab.config import EMBEDDED_MODEL
-from bnf_lab.decode import end_ids
-from bnf_lab.models import LoadedModel, add_lora, load_model
-from bnf_lab.preferences import Message
+from bnf_lab.core.config import EMBEDDED_MODEL
+from bnf_lab.core.judgements import Message
+from bnf_lab.lab.chat_engine import ChatEngine
+from bnf_lab.lab.chat_records import ChatRequest
+from bnf_lab.models.adapters import add_lora
+from bnf_lab.models.decode import end_ids
+from bnf_lab.models.loading import LoadedModel, load_model
 from tests.benchmarks.report import Report, Row, ratio_of_medians
 from tests.benchmarks.work import find_model
 
@@ -112,9 +113,7 @@ def seconds_of(start: Callable[[], Iterator[object]]) -> list[float]:
     return [time.perf_counter() - began for _ in start()]
 
 
-def measure(
-    cases: dict[str, Callable[[], Iterator[object]]], *, n_tokens: int, n_rounds: int
-) -> dict[str, Timings]:
+def measure(cases: dict[str, Callable[[], Iterator[object]]], *, n_tokens: int, n_rounds: int) -> dict[str, Timings]:
     timings = {name: Timings() for name in cases}
     for i in range(WARM_UP_ROUNDS + n_rounds):
         for name, start in cases.items():
@@ -145,8 +144,12 @@ def build_report(args: argparse.Namespace, timings: dict[str, Timings], cold: fl
         "two_over_one_first_token": ratio_of_medians(both.first, base.first),
     }
     conditions = {
-        "new tokens": str(args.tokens), "rounds": str(args.rounds), "temperature": str(args.temperature),
-        "top-p": str(args.top_p), "threads": str(torch.get_num_threads()), "one pane": BASE,
+        "new tokens": str(args.tokens),
+        "rounds": str(args.rounds),
+        "temperature": str(args.temperature),
+        "top-p": str(args.top_p),
+        "threads": str(torch.get_num_threads()),
+        "one pane": BASE,
         "adapter": "r=16 all-linear",
-    }  # fmt: skip
+    }
     return Report("chat", tuple(rows), ratios, conditions)

@@ -17,8 +17,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from bnf_lab import speeds
-from bnf_lab.machine import SHARED_CORES
+from bnf_lab.core.machine import SHARED_CORES
+from bnf_lab.runs import estimates
 
 ROOT = Path(__file__).resolve().parents[2]
 SILENT = {"TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error"}
@@ -55,9 +55,15 @@ class Child:
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - closed in close
         words = [sys.executable, "-m", "tests.benchmarks.children", module, function, json.dumps(spec)]
         self._process = subprocess.Popen(
-            words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
-            encoding="utf-8", env=SHARED_CORES | SILENT | os.environ,
-        )  # fmt: skip
+            words,
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            encoding="utf-8",
+            env=SHARED_CORES | SILENT | os.environ,
+        )
 
     def __enter__(self) -> Child:
         return self
@@ -99,7 +105,7 @@ def read_peak_gib() -> float:
     """Returns this process's highest memory so far: allocated on the GPU, else resident."""
     torch = sys.modules.get("torch")
     has_gpu = torch is not None and torch.cuda.is_available()
-    return speeds.read_peak_gib(torch.device("cuda") if has_gpu else SimpleNamespace(type="cpu"))
+    return estimates.read_peak_gib(torch.device("cuda") if has_gpu else SimpleNamespace(type="cpu"))
 
 
 def give_memory_back() -> bool:

@@ -16,12 +16,13 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from bnf_lab.config import RunConfig
-from bnf_lab.loss_terms import TokenScores, mean_logps
+from bnf_lab.core.config import RunConfig
+from bnf_lab.core.judgements import Judgement, group_units
 from bnf_lab.losses import LOSSES, Loss
-from bnf_lab.models import add_lora, load_model, pick_device
-from bnf_lab.preferences import Judgement, group_units
-from bnf_lab.trainer import BNFTrainer
+from bnf_lab.losses.terms import TokenScores, mean_logps
+from bnf_lab.models.adapters import add_lora
+from bnf_lab.models.loading import load_model, pick_device
+from bnf_lab.training.trainer import BNFTrainer
 from tests.benchmarks.children import Channel, give_memory_back, read_peak_gib
 
 RANK, ALPHA, LEARNING_RATE, CLIP = 16, 32, 5e-4, 1.0
@@ -104,9 +105,11 @@ class Turns(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, *_: Any, **__: Any) -> None:
         seconds = _now() - self.began - self.excluded
         self.channel.send(
-            seconds=seconds, peak_gib=read_peak_gib(), gradients=self.gradients,
+            seconds=seconds,
+            peak_gib=read_peak_gib(),
+            gradients=self.gradients,
             tokens=self.entrant.tokens[state.global_step - 1],
-        )  # fmt: skip
+        )
         self._wait()
 
     def _wait(self) -> None:
@@ -154,10 +157,16 @@ def build_ours(work: Work, folder: Path) -> Entrant:
     LOSSES["fine-tuning"] = Loss(fine_tuning_loss)
     config = RunConfig(
         method="fine-tuning" if work.contender == "sft" else work.contender,
-        learning_rate=LEARNING_RATE, n_steps=work.n_steps, responses_per_step=2 * work.n_pairs,
-        n_probe=1, max_tokens=work.max_tokens, lora_rank=RANK, lora_alpha=ALPHA, max_grad_norm=CLIP,
+        learning_rate=LEARNING_RATE,
+        n_steps=work.n_steps,
+        responses_per_step=2 * work.n_pairs,
+        n_probe=1,
+        max_tokens=work.max_tokens,
+        lora_rank=RANK,
+        lora_alpha=ALPHA,
+        max_grad_norm=CLIP,
         checkpoint_steps=100_000,
-    )  # fmt: skip
+    )
     loaded = load_model(Path(work.model), quantization="none", dtype=work.torch_dtype)
     loaded = add_lora(loaded, rank=RANK, alpha=ALPHA, dropout=0.0, targets="all-linear", seed=0)
     judgements = work.read_judgements()
@@ -178,12 +187,22 @@ def build_trl(work: Work, folder: Path) -> Entrant:
     base, settings = (trl.SFTTrainer, trl.SFTConfig) if is_sft else (trl.DPOTrainer, trl.DPOConfig)
     own = {} if is_sft else {"precompute_ref_log_probs": work.contender == "trl-precomputed"}
     args = settings(
-        output_dir=str(folder), per_device_train_batch_size=work.n_pairs * (2 if is_sft else 1),
-        max_steps=work.n_steps, learning_rate=LEARNING_RATE, lr_scheduler_type="constant", max_grad_norm=CLIP,
-        max_length=work.max_tokens, bf16=work.dtype == "bfloat16", train_sampling_strategy="sequential", report_to=[],
-        disable_tqdm=True, save_strategy="no", use_cpu=pick_device().type == "cpu",
-        use_liger_kernel=work.contender == "trl-liger", **own,
-    )  # fmt: skip
+        output_dir=str(folder),
+        per_device_train_batch_size=work.n_pairs * (2 if is_sft else 1),
+        max_steps=work.n_steps,
+        learning_rate=LEARNING_RATE,
+        lr_scheduler_type="constant",
+        max_grad_norm=CLIP,
+        max_length=work.max_tokens,
+        bf16=work.dtype == "bfloat16",
+        train_sampling_strategy="sequential",
+        report_to=[],
+        disable_tqdm=True,
+        save_strategy="no",
+        use_cpu=pick_device().type == "cpu",
+        use_liger_kernel=work.contender == "trl-liger",
+        **own,
+    )
     loaded = load_model(Path(work.model), quantization="none", dtype=work.torch_dtype)
     loaded.model.requires_grad_(True)  # as `from_pretrained` gives it; peft freezes what is not the adapter
     tokens: list[int] = []
@@ -196,9 +215,12 @@ def build_trl(work: Work, folder: Path) -> Entrant:
     units = {unit[0].pair_id: unit for unit in group_units(work.read_judgements())}
     rows = [row for pair_id in work.order for row in _trl_rows(units[pair_id], is_sft=is_sft)]
     trainer = Counting(
-        loaded.model, args=args, train_dataset=Dataset.from_list(rows), processing_class=loaded.tokenizer,
+        loaded.model,
+        args=args,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=loaded.tokenizer,
         peft_config=lora_config(),
-    )  # fmt: skip
+    )
     n = work.n_pairs
     return Entrant(trainer, [work.order[i : i + n] for i in range(0, len(work.order), n)], tokens)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bnf_lab.preferences import Judgement, Message, Source, Verdict, build_pair
+from bnf_lab.core.judgements import Judgement, Message, Source, Verdict, build_pair
 from tests.benchmarks.children import Channel, read_peak_gib
 
 WORDS = ("one", "two", "three", "four", "five", "six", "and", "or", "then", "so", "but", "more", "less", "sum")
@@ -19,20 +19,20 @@ RUN_STEPS = 1
 
 def measure_import(channel: Channel, *, path: str) -> None:
     """Imports a file into a fresh store and counts what is there, as the app does."""
-    from bnf_lab.importers import import_file
-    from bnf_lab.store import Store
+    from bnf_lab.data.importers import import_file
+    from tests.support.records import open_records
 
     channel.receive()
     start_gib, began = read_peak_gib(), time.perf_counter()
     report = import_file(Path(path))
     read_seconds, n = time.perf_counter() - began, len(report.judgements)
     with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder) / "lab.sqlite")
+        store = open_records(Path(folder) / "lab.sqlite")
         began = time.perf_counter()
-        store.add_judgements(OWNER, COLLECTION, report.judgements)
+        store.judgements.add(OWNER, COLLECTION, report.judgements)
         store_seconds = time.perf_counter() - began
         began = time.perf_counter()
-        counts = store.count_judgements(OWNER)
+        counts = store.judgements.totals(OWNER)
         count_seconds, peak_gib = time.perf_counter() - began, read_peak_gib()
         store.close()
     if counts.preferred + counts.dispreferred != n or report.refused:
@@ -46,11 +46,12 @@ def measure_run_start(channel: Channel, *, path: str, model: str, dtype: str, ma
     """Tokenises all of a file, then prepares a run of one step over it: split, plan, that step's reference pass."""
     import torch
 
-    from bnf_lab.batches import Encoder
-    from bnf_lab.config import RunConfig
-    from bnf_lab.importers import import_file
-    from bnf_lab.models import add_lora, load_model
-    from bnf_lab.trainer import BNFTrainer
+    from bnf_lab.core.config import RunConfig
+    from bnf_lab.data.importers import import_file
+    from bnf_lab.models.adapters import add_lora
+    from bnf_lab.models.encoding import Encoder
+    from bnf_lab.models.loading import load_model
+    from bnf_lab.training.trainer import BNFTrainer
 
     channel.receive()
     judgements = import_file(Path(path)).judgements
@@ -72,10 +73,10 @@ def measure_reference(channel: Channel, *, path: str, model: str, dtype: str, ma
     """Scores the first `n` responses of a file under the reference."""
     import torch
 
-    from bnf_lab.batches import Encoder
-    from bnf_lab.importers import import_file
-    from bnf_lab.models import load_model
-    from bnf_lab.scoring import compute_reference_stats
+    from bnf_lab.data.importers import import_file
+    from bnf_lab.models.encoding import Encoder
+    from bnf_lab.models.loading import load_model
+    from bnf_lab.models.scoring import compute_reference_stats
 
     channel.receive()
     loaded = load_model(Path(model), quantization="none", dtype=getattr(torch, dtype))
@@ -92,10 +93,11 @@ def measure_training(channel: Channel, *, model: str, dtype: str, n_tokens: int,
     """Trains on made-up responses of one length; every step after the first is reported."""
     import torch
 
-    from bnf_lab.batches import Encoder
-    from bnf_lab.config import RunConfig
-    from bnf_lab.models import add_lora, load_model
-    from bnf_lab.trainer import BNFTrainer
+    from bnf_lab.core.config import RunConfig
+    from bnf_lab.models.adapters import add_lora
+    from bnf_lab.models.encoding import Encoder
+    from bnf_lab.models.loading import load_model
+    from bnf_lab.training.trainer import BNFTrainer
     from tests.benchmarks.contenders import Entrant, Finished, Turns
 
     loaded = load_model(Path(model), quantization="none", dtype=getattr(torch, dtype))

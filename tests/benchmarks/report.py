@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bnf_lab.machine import read_device
+from bnf_lab.core.machine import read_device
 
 LIBRARIES = ("torch", "transformers", "peft", "trl", "gradio", "bitsandbytes", "liger-kernel")
 
@@ -95,10 +95,20 @@ def write_csv(report: Report, path: Path) -> None:
             writer.writeheader()
         for row in (*report.rows, *(Row("ratio", name, "1", (value,)) for name, value in report.ratios.items())):
             p20, p50, p80 = (f"{value:.6g}" for value in row.quantiles)
-            writer.writerow({
-                "benchmark": report.benchmark, "case": row.case, "quantity": row.quantity, "unit": row.unit,
-                "p20": p20, "p50": p50, "p80": p80, "n": len(row.values), "conditions": conditions, **machine,
-            })  # fmt: skip
+            writer.writerow(
+                {
+                    "benchmark": report.benchmark,
+                    "case": row.case,
+                    "quantity": row.quantity,
+                    "unit": row.unit,
+                    "p20": p20,
+                    "p50": p50,
+                    "p80": p80,
+                    "n": len(row.values),
+                    "conditions": conditions,
+                    **machine,
+                }
+            )
 
 
 def show(report: Report) -> str:
@@ -114,7 +124,12 @@ def show(report: Report) -> str:
 def to_json(report: Report) -> str:
     """Returns the report on one line; `ratios` first."""
     rows = [asdict(row) | dict(zip(("p20", "p50", "p80"), row.quantiles, strict=True)) for row in report.rows]
-    return json.dumps({
-        "ratios": dict(report.ratios), "benchmark": report.benchmark, "conditions": dict(report.conditions),
-        "machine": describe_machine(), "rows": rows,
-    })  # fmt: skip
+    return json.dumps(
+        {
+            "ratios": dict(report.ratios),
+            "benchmark": report.benchmark,
+            "conditions": dict(report.conditions),
+            "machine": describe_machine(),
+            "rows": rows,
+        }
+    )

@@ -11,14 +11,16 @@ import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from bnf_lab.models import pick_compute_dtype, pick_device
+from bnf_lab.models.loading import pick_compute_dtype, pick_device
+from tests.benchmarks import tables
 from tests.benchmarks.children import Child, say
 from tests.benchmarks.loads import spread
 from tests.benchmarks.report import Report, Row
 from tests.benchmarks.work import default_pairs, find_model
 
-PARTS = ("length", "responses", "import", "run")
+PARTS = ("length", "responses", "import", "tables", "run")
 LENGTHS, QUICK_LENGTHS = (128, 256, 512, 1024, 2048), (128, 512)
 RESPONSES, QUICK_RESPONSES = (1, 2, 4, 8, 16, 32, 64), (1, 8)
 JUDGEMENTS, QUICK_JUDGEMENTS = (100, 1_000, 10_000, 100_000), (100, 10_000)
@@ -58,25 +60,36 @@ def run(args: argparse.Namespace) -> Report:
         if "import" in parts:
             found, ratios = _imports(files)
             rows += found
+        if "tables" in parts:
+            n_rows = tables.N_QUICK_ROWS if args.quick else tables.N_ROWS
+            pairs = spread(read_pairs(args.data or default_pairs()), n_rows)
+            rows += tables.measure_all([tables.to_texts(pair) for pair in pairs], Path(folder))
         if "run" in parts:
             rows += _run_starts(files, spec, args.sample)
     conditions = {
-        "device": device.type, "model": model.name, "dtype": dtype, "data": (args.data or default_pairs()).name,
-        "parts": args.parts, "import": "JSON lines, gzipped, the app's own limits",
+        "device": device.type,
+        "model": model.name,
+        "dtype": dtype,
+        "data": (args.data or default_pairs()).name,
+        "parts": args.parts,
+        "import": "JSON lines, gzipped, the app's own limits",
         "reference": f"measured on {args.sample} responses, the rest estimated",
-    }  # fmt: skip
+    }
     return Report("scaling", tuple(rows), ratios, conditions)
 
 
 def write_files(source: Path, sizes: tuple[int, ...], folder: Path) -> dict[int, Path]:
     """Writes a file of pairs for each number of judgements; gzipped, because the largest exceeds a plain upload."""
-    pairs = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines() if line]
-    files = {}
+    pairs, files = read_pairs(source), {}
     for n in sizes:
         files[n] = folder / f"{n}.jsonl.gz"
         with gzip.open(files[n], "wt", encoding="utf-8", compresslevel=1) as file:
             file.writelines(json.dumps(row) + "\n" for row in spread(pairs, n // 2))
     return files
+
+
+def read_pairs(source: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines() if line]
 
 
 def _training(spec: dict[str, str], cases: list[tuple[int, int]], steps: int) -> Iterator[Row]:

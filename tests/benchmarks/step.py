@@ -17,18 +17,22 @@ from typing import Any
 
 import torch
 
-from bnf_lab.batches import Encoder
-from bnf_lab.machine import read_device
-from bnf_lab.models import load_tokenizer, pick_compute_dtype, pick_device
+from bnf_lab.core.machine import read_device
+from bnf_lab.models.encoding import Encoder
+from bnf_lab.models.loading import load_tokenizer, pick_compute_dtype, pick_device
 from tests.benchmarks.children import Child, say
 from tests.benchmarks.contenders import RANK
 from tests.benchmarks.report import Report, Row, ratio_of_medians
 from tests.benchmarks.work import Need, count_need, default_pairs, find_model, read_pairs, read_shapes, write_judgements
 
 LABELS = {
-    "bnf": "ours bnf", "sft": "ours sft", "trl": "trl dpo", "trl-precomputed": "trl dpo precomputed",
-    "trl-liger": "trl dpo liger", "trl-sft": "trl sft",
-}  # fmt: skip
+    "bnf": "ours bnf",
+    "sft": "ours sft",
+    "trl": "trl dpo",
+    "trl-precomputed": "trl dpo precomputed",
+    "trl-liger": "trl dpo liger",
+    "trl-sft": "trl sft",
+}
 OURS = ("bnf", "sft")
 ONLY_IF_NAMED = ("trl-sft",)
 SPARE_GIB = 4.0  # for the system, the parent and what else runs
@@ -38,10 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=5, help="measured steps of each contender (one more warms up)")
     parser.add_argument("--minutes", type=float, default=60.0, help="begin no further round after this long")
     parser.add_argument("--pairs", type=int, default=4, help="pairs in a step")
-    parser.add_argument("--dtype", choices=("auto", "bfloat16", "float32"), default="auto",
-                        help="weights and matrix products of every contender; auto: what the lab picks here")
-    parser.add_argument("--contenders", default="",
-                        help=f"comma-separated: {', '.join(LABELS)}; default: what runs here, but the last")
+    parser.add_argument(
+        "--dtype",
+        choices=("auto", "bfloat16", "float32"),
+        default="auto",
+        help="weights and matrix products of every contender; auto: what the lab picks here",
+    )
+    parser.add_argument(
+        "--contenders", default="", help=f"comma-separated: {', '.join(LABELS)}; default: what runs here, but the last"
+    )
     parser.add_argument("--model", default="embedded", help="embedded, random:0.5b, random:1.5b or a folder")
     parser.add_argument("--max-tokens", type=int, default=512, help="longest sequence")
     parser.add_argument("--data", type=Path, default=None, help="JSON lines of pairs")
@@ -58,8 +67,12 @@ def run(args: argparse.Namespace) -> Report:
         path = Path(folder) / "judgements.jsonl"
         write_judgements(units, path)
         spec = {
-            "model": str(model), "dtype": dtype, "judgements": str(path), "n_pairs": args.pairs,
-            "n_steps": args.rounds + 1, "max_tokens": args.max_tokens,
+            "model": str(model),
+            "dtype": dtype,
+            "judgements": str(path),
+            "n_pairs": args.pairs,
+            "n_steps": args.rounds + 1,
+            "max_tokens": args.max_tokens,
         }
         children, plan = start_contenders(names, spec, [unit[0].pair_id for unit in units], stack)
         needs = _count_needs(plan[1 : args.rounds + 1], units, model, args.max_tokens)
@@ -75,8 +88,13 @@ def run(args: argparse.Namespace) -> Report:
     needs = needs[: len(speeds)]
     check_steps(steps, needs, args.pairs)
     conditions = {
-        "device": device.type, "model": model.name, "dtype": dtype, "pairs": str(args.pairs),
-        "data": (args.data or default_pairs()).name, "rounds": str(len(speeds)), "max_tokens": str(args.max_tokens),
+        "device": device.type,
+        "model": model.name,
+        "dtype": dtype,
+        "pairs": str(args.pairs),
+        "data": (args.data or default_pairs()).name,
+        "rounds": str(len(speeds)),
+        "max_tokens": str(args.max_tokens),
         "threads": str(torch.get_num_threads()),
         "trl": f"its defaults but bf16={dtype == 'bfloat16'}, so that all compute in one precision",
         "between steps": "freed memory is given back" if is_tight else "freed memory is kept",
@@ -183,8 +201,11 @@ def _count_needs(
 
 
 def build_report(
-    steps: Mapping[str, Sequence[Mapping[str, Any]]], speeds: Sequence[float], needs: Sequence[Need],
-    other_rates: Mapping[str, float | None], conditions: Mapping[str, str],
+    steps: Mapping[str, Sequence[Mapping[str, Any]]],
+    speeds: Sequence[float],
+    needs: Sequence[Need],
+    other_rates: Mapping[str, float | None],
+    conditions: Mapping[str, str],
 ) -> Report:
     """Turns records into rows and ratios; a ratio is the median of the ratios of the same round."""
     dtype, other = other_rates
@@ -196,8 +217,12 @@ def build_report(
         rows += [
             Row(label, "step", "s", tuple(values)),
             Row(label, "real tokens", "token/s", tuple(n.tokens / s for n, s in zip(needs, values, strict=True))),
-            Row(label, "response tokens", "token/s",
-                tuple(n.response_tokens / s for n, s in zip(needs, values, strict=True))),
+            Row(
+                label,
+                "response tokens",
+                "token/s",
+                tuple(n.response_tokens / s for n, s in zip(needs, values, strict=True)),
+            ),
             Row(label, "peak memory", "GiB", (peaks[name],)),
         ]
     floors = [n.flop / rate for n, rate in zip(needs, speeds, strict=True)]
@@ -224,14 +249,17 @@ def build_report(
 
 def _ratios(seconds: Mapping[str, Sequence[float]], peaks: Mapping[str, float]) -> dict[str, float]:
     wanted = {
-        "bnf_over_sft": ("bnf", "sft"), "trl_over_bnf": ("trl", "bnf"),
-        "trl_precomputed_over_bnf": ("trl-precomputed", "bnf"), "trl_liger_over_bnf": ("trl-liger", "bnf"),
+        "bnf_over_sft": ("bnf", "sft"),
+        "trl_over_bnf": ("trl", "bnf"),
+        "trl_precomputed_over_bnf": ("trl-precomputed", "bnf"),
+        "trl_liger_over_bnf": ("trl-liger", "bnf"),
         "trl_sft_over_bnf": ("trl-sft", "bnf"),
-    }  # fmt: skip
+    }
     ratios = {
         name: ratio_of_medians(seconds[above], seconds[below])
-        for name, (above, below) in wanted.items() if above in seconds and below in seconds
-    }  # fmt: skip
+        for name, (above, below) in wanted.items()
+        if above in seconds and below in seconds
+    }
     if "bnf" in peaks and "trl" in peaks:
         ratios["memory_over_trl"] = peaks["bnf"] / peaks["trl"]
     return ratios

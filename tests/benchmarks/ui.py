@@ -20,10 +20,10 @@ from typing import Any
 
 from playwright.sync_api import Browser
 
-from bnf_lab.config import EMBEDDED_MODEL, RunConfig
+from bnf_lab.core.config import EMBEDDED_MODEL, RunConfig
 from tests.benchmarks.report import Report, Row, ratio_of_medians
 from tests.benchmarks.work import find_model
-from tests.browser import LabPage, Server, Watcher, open_browser, open_page, running_server
+from tests.support.browser import LabPage, Server, Watcher, open_browser, open_page, running_server
 
 DEMO = "short_answers"
 POLL_SECONDS = 0.02
@@ -71,9 +71,11 @@ def run(args: argparse.Namespace) -> Report:
     rows = tuple(Row(case, quantity, "s", tuple(values)) for (case, quantity), values in measured.values.items())
     begins = [measured.values[case, "click to first step begins"] for case in (FIRST, SECOND)]
     return Report(
-        "ui", rows, {"second_over_first_start": ratio_of_medians(begins[1], begins[0])},
+        "ui",
+        rows,
+        {"second_over_first_start": ratio_of_medians(begins[1], begins[0])},
         {"model": model.name, "data": DEMO, "steps": str(args.steps), "responses a step": str(args.responses)},
-    )  # fmt: skip
+    )
 
 
 def measure(folder: Path, model: Path, browser: Browser, args: argparse.Namespace, measured: Seconds) -> None:
@@ -105,7 +107,7 @@ def set_up(page: LabPage, **settings: float) -> None:
     page.wait(ready)
     for name, value in settings.items():
         page.fill(f"field-{name}", value)
-    page.wait_text("#train-preflight", "pairs held out")
+    page.wait_text("#train-preflight", "for the plots")
     page.page.wait_for_timeout(1000)  # the check of the last field has been asked for by now
     page.wait(ready)
 
@@ -133,8 +135,10 @@ def measure_run(page: LabPage, server: Server, case: str, measured: Seconds) -> 
         raise RuntimeError(f"{case}: {read_json(path / 'status.json').get('failure')}")
     note_points(path, written)
     last = max(written)
-    page.wait("([n, at]) => window.benchmarkDrawn.some(([step, drawn]) => step === n && drawn >= at)",
-              [last, 1000 * written[last]])
+    page.wait(
+        "([n, at]) => window.benchmarkDrawn.some(([step, drawn]) => step === n && drawn >= at)",
+        [last, 1000 * written[last]],
+    )
     drawn = page.page.evaluate("() => window.benchmarkDrawn")
     for step, at in written.items():
         # an earlier run's plot stands there at first; the points of step 1 came before this loop looked
@@ -147,8 +151,10 @@ def measure_run(page: LabPage, server: Server, case: str, measured: Seconds) -> 
 def follow(page: LabPage, path: Path, clicked: float) -> dict[str, float]:
     """Returns when each stage of the start was reached, by this machine's clock, up to the first step's end."""
     stages: dict[str, Callable[[], Any]] = {
-        "model being loaded": lambda: "loading" in read_json(path / "status.json").get("phase", "")
-        or read_json(path / "status.json").get("phase") in ("reference pass", "training"),
+        "model being loaded": lambda: (
+            "loading" in read_json(path / "status.json").get("phase", "")
+            or read_json(path / "status.json").get("phase") in ("reference pass", "training")
+        ),
         "reference pass": lambda: read_json(path / "status.json").get("phase") in ("reference pass", "training"),
         "training": lambda: read_json(path / "status.json").get("phase") == "training",
         "first step begins": lambda: STEP_BEGINS in (path / "worker.log").read_text(errors="replace"),

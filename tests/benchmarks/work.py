@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 
-from bnf_lab.batches import EncodedResponse, Encoder
-from bnf_lab.config import EMBEDDED_MODEL
-from bnf_lab.demos import find_demo_set
-from bnf_lab.fetch import fetch_model
-from bnf_lab.importers import import_file
-from bnf_lab.models import load_tokenizer
-from bnf_lab.preferences import Judgement, group_units
+from bnf_lab.core.config import EMBEDDED_MODEL
+from bnf_lab.core.judgements import Judgement, group_units
+from bnf_lab.data.demo_sets import find_demo_set
+from bnf_lab.data.importers import import_file
+from bnf_lab.models.encoding import EncodedResponse, Encoder
+from bnf_lab.models.fetch import fetch_model
+from bnf_lab.models.loading import load_tokenizer
 from tests.benchmarks.children import ROOT, Channel
 
 REAL_PAIRS = ROOT.parent / "shared" / "data" / "gsm8k_pairs.jsonl"
@@ -52,9 +52,14 @@ def _random_model(size: str) -> Path:
     tokenizer = load_tokenizer(fetch_model(EMBEDDED_MODEL, cache_folder()))
     torch.manual_seed(0)
     config = Qwen2Config(
-        **RANDOM_MODELS[size], vocab_size=151_936, num_key_value_heads=2, tie_word_embeddings=True,
-        eos_token_id=tokenizer.eos_token_id, bos_token_id=tokenizer.bos_token_id, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
+        **RANDOM_MODELS[size],
+        vocab_size=151_936,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
     tokenizer.save_pretrained(path)
     Qwen2ForCausalLM(config).to(torch.bfloat16).save_pretrained(path)
     return path
@@ -156,9 +161,13 @@ def count_need(units: Sequence[Sequence[EncodedResponse]], shapes: Shapes, rank:
         p * (p + 1) / 2 + sum(r * p + r * (r + 1) / 2 for r in rs) for p, rs in zip(prompts, responses, strict=True)
     )
     return Need(
-        n_all, n_distinct, n_response, n_distinct * a_token + at_head, n_all * a_token + at_head,
+        n_all,
+        n_distinct,
+        n_response,
+        n_distinct * a_token + at_head,
+        n_all * a_token + at_head,
         12.0 * shapes.n_layers * shapes.attention_width * seen,
-    )  # fmt: skip
+    )
 
 
 def measure_rates(channel: Channel, *, model: str, n_tokens: int, n_response: int) -> None:

@@ -1,0 +1,5 @@
+"""The tab with the list of runs and their downloads.
+
+Doors: tab.
+Must not know: other tabs.
+"""

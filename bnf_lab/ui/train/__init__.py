@@ -1,0 +1,5 @@
+"""The tab where a run is set up and started.
+
+Doors: tab.
+Must not know: other tabs.
+"""

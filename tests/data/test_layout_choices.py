@@ -1,0 +1,13 @@
+"""The layouts of `choices`, as public sets and tools write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.data.samples.choices import SAMPLES
+from tests.data.samples.record import cases, check, write
+
+
+@pytest.mark.parametrize(("sample", "suffix"), cases(SAMPLES))
+def test_a_set_comes_in_as_meant(sample, suffix, tmp_path):
+    check(sample, write(sample, tmp_path / f"upload.{suffix}"))

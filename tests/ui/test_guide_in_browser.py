@@ -1,0 +1,97 @@
+"""A real Chromium: the guided first run from an empty folder to two answers, and what is left of it afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.support.browser import LabPage, Server, Watcher, open_page, running_server
+
+COVERED = """() => {
+  const news = document.querySelector('.toast-body').getBoundingClientRect();
+  const isUnder = (box) => box.left < news.right && box.right > news.left
+    && box.top < news.bottom && box.bottom > news.top;
+  return [...document.querySelectorAll('button, input, textarea, a')]
+    .filter(it => it.offsetParent && !it.closest('.toast-body') && isUnder(it.getBoundingClientRect()))
+    .map(it => it.outerHTML.slice(0, 80));
+}"""
+"""What a toast lies on."""
+FETCH_SECONDS, RUN_SECONDS = 300, 1800
+
+
+@pytest.fixture
+def server(slow: None, tmp_path: Path) -> Iterator[Server]:
+    with running_server(tmp_path) as server:
+        yield server
+
+
+def press(page: LabPage, name: str) -> None:
+    page.page.locator("#lab-guide").get_by_role("button", name=name).click()
+
+
+def wait_ticked(page: LabPage, *titles: str) -> None:
+    page.wait(
+        "titles => [...document.querySelectorAll('#lab-tabs > .tab-wrapper [data-ticked]')]"
+        ".map(tab => tab.textContent.trim()).join() === titles.join()",
+        list(titles),
+        seconds=30,
+    )
+
+
+def wait_gone(page: LabPage) -> None:
+    page.wait("!document.querySelector('#lab-guide section')", seconds=30)
+
+
+def test_the_guided_first_run(browser: Browser, server: Server) -> None:
+    watcher = Watcher()
+    page = open_page(browser, server.url, watcher, color_scheme="light")
+    page.wait_text("#lab-guide", "fetched once")
+    press(page, "Fetch the model")
+    page.wait_text("#lab-guide", "Add a demo set", seconds=FETCH_SECONDS)
+    press(page, "Choose a demo set")
+    page.click("demo-short_answers")
+    page.wait_text("#lab-guide", "Start training", seconds=30)
+    wait_ticked(page, "Preferences")
+    press(page, "Set up a quick look")
+    page.wait("document.querySelector('#field-n_steps input')?.value === '10'", seconds=30)
+    page.wait("document.querySelector('#train-start')?.disabled === false", seconds=60)
+    page.click("train-start")
+    page.wait_text("#lab-guide", "Watch the likelihoods", seconds=30)
+    page.wait_text("#watch-status", "Finished", seconds=RUN_SECONDS)
+    page.page.reload()
+    page.wait_ready()
+    wait_ticked(page, "Preferences", "Train")
+    press(page, "Ask both models")
+    page.wait_text("#lab-guide", "That was the whole way", seconds=30)
+    wait_ticked(page, "Preferences", "Train", "Watch", "Chat")
+    press(page, "Close")
+    wait_gone(page)
+    wait_ticked(page)
+    page.page.reload()
+    page.wait_ready()
+    wait_gone(page)
+    assert watcher.problems == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_the_strip_fits_and_a_skip_is_kept(browser: Browser, server: Server, scheme: str, width: int) -> None:
+    page = open_page(browser, server.url, Watcher(), color_scheme=scheme, viewport={"width": width, "height": 844})
+    page.wait_text("#lab-guide", "fetched once")
+    assert page.page.evaluate("document.documentElement.scrollWidth") <= width
+    strip, tabs = (page.page.locator(name).bounding_box() for name in ("#lab-guide section", "#lab-tabs"))
+    assert strip["y"] + strip["height"] <= tabs["y"]
+    page.section("Demo sets")
+    page.click("demo-short_answers")
+    page.wait("document.querySelector('.toast-body')", seconds=30)
+    assert page.page.evaluate(COVERED) == []
+    press(page, "Skip the guide")
+    wait_gone(page)
+    page.page.reload()
+    page.wait_ready()
+    page.wait_text("#lab-status", "not fetched", seconds=30)
+    wait_gone(page)
+    page.page.context.close()

@@ -1,0 +1,99 @@
+"""Watch in a real Chromium: the inspector by keyboard and by touch, what terms mean, and plot tools beside legends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.support.browser import LabPage, Server, Watcher, open_page, running_server
+from tests.support.watched import STEPS, TOKENS
+
+CHOSEN = "document.querySelector('#watch-tokens [aria-selected=true]')"
+FOCUSED = "document.activeElement"
+
+
+@pytest.fixture(scope="module")
+def server(slow: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running_server(tmp_path_factory.mktemp("home"), program=("-m", "tests.support.watched")) as server:
+        yield server
+
+
+def open_watch(server: Server, browser: Browser, watcher: Watcher, **options: object) -> LabPage:
+    page = open_page(browser, server.url, watcher, **options)
+    page.tab("Watch")
+    page.wait_text("#watch-status", "Stopped")
+    page.wait_points("feedback", more_than=0)
+    page.wait("n => document.querySelectorAll('#watch-tokens [role=option]').length === n", len(TOKENS))
+    return page
+
+
+@pytest.fixture
+def page(server: Server, browser: Browser) -> Iterator[LabPage]:
+    watcher = Watcher()
+    page = open_watch(server, browser, watcher)
+    yield page
+    page.page.context.close()
+    assert watcher.problems == []
+
+
+def test_the_inspector_by_keyboard(page: LabPage) -> None:
+    page.page.locator("#watch-step input").focus()
+    press = page.page.keyboard.press
+    for at in reversed(range(len(STEPS) - 1)):  # one press, one recorded step
+        press("ArrowLeft")
+        page.wait_text("#watch-at", f"Step {STEPS[at]},")
+        page.wait_text("#watch-step output", f"step {STEPS[at]} ({at + 1} of {len(STEPS)} recorded)")
+    press("ArrowLeft")
+    press("End")
+    page.wait_text("#watch-at", f"Step {STEPS[-1]} (the newest)")
+    press("Tab")
+    assert page.page.evaluate(f"{FOCUSED}.getAttribute('role')") == "option"  # the strip is one stop
+    press("ArrowRight")
+    press("ArrowRight")
+    assert page.page.evaluate(f"{CHOSEN} === {FOCUSED}")
+    name = page.page.evaluate(f"{CHOSEN}.getAttribute('aria-label')")
+    assert name.startswith("is: token 3, p ")
+    values = page.text("#watch-tokens .lab-token-values")
+    assert values.startswith("is token 3 p ") and "reference q" in values and "BNF weight w" in values
+    press("End")
+    assert page.text("#watch-tokens .lab-token-values").startswith(f". token {len(TOKENS)} ")
+    press("Tab")
+    assert page.page.evaluate(f"{FOCUSED}.getAttribute('role')") != "option"
+
+
+def test_a_chosen_token_stays_chosen_when_the_step_changes(page: LabPage) -> None:
+    page.page.locator("#watch-tokens [role=option]").nth(3).click()
+    before = page.text("#watch-tokens .lab-token-values")
+    page.page.locator("#watch-step input").press("Home")
+    page.wait("old => document.querySelector('.lab-token-values').innerText.replace(/\\s+/g, ' ') !== old", before)
+    assert page.text("#watch-tokens .lab-token-values").startswith("a token 4 p ")
+
+
+def test_the_inspector_by_touch(server: Server, browser: Browser) -> None:
+    watcher = Watcher()
+    size = {"width": 390, "height": 844}
+    page = open_watch(server, browser, watcher, viewport=size, has_touch=True, is_mobile=True)
+    page.page.locator("#watch-tokens [role=option]").nth(2).tap()
+    page.wait_text("#watch-tokens .lab-token-values", "is token 3 p ")
+    assert page.page.evaluate(f"{CHOSEN} === {FOCUSED}")
+    page.page.locator("#watch-tokens [role=option]").nth(4).tap()
+    page.wait_text("#watch-tokens .lab-token-values", "ball token 5 p ")
+    page.page.context.close()
+    assert watcher.problems == []
+
+
+def test_what_a_term_means_by_keyboard(page: LabPage) -> None:
+    asks = page.page.locator("#tab-watch .lab-ask-term:visible")
+    asks.first.focus()
+    page.page.keyboard.press("Tab")
+    assert page.page.evaluate(f"{FOCUSED}.className") == "lab-ask-term"
+    name = page.page.evaluate(f"{FOCUSED}.getAttribute('aria-label')")
+    page.page.keyboard.press("Enter")
+    page.wait("document.querySelectorAll('.lab-meaning:popover-open').length === 1")
+    term = name.removeprefix("What is ").removesuffix("?")
+    assert page.text(".lab-meaning:popover-open").startswith(term)
+    page.page.keyboard.press("Escape")
+    page.wait("document.querySelector('.lab-meaning:popover-open') === null")
+    assert page.page.evaluate(f"{FOCUSED}.getAttribute('aria-label')") == name
