@@ -6,6 +6,7 @@ visit alone, can be skipped, and costs nothing once it has ended.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +34,13 @@ _TICKS = """
 const tick = () => {
   const done = (element.querySelector('[data-ticked]')?.dataset.ticked ?? '').split(' ');
   document.querySelectorAll('#lab-tabs > .tab-wrapper [role=tab]').forEach((tab, place) => {
-    tab.toggleAttribute('data-ticked', done.includes(String(place)));  // no class: gradio writes those anew
+    const isDone = tab.toggleAttribute('data-ticked', done.includes(String(place)));  // gradio writes classes anew
+    isDone ? tab.setAttribute('aria-description', DONE) : tab.removeAttribute('aria-description');
   });
 };
 tick();
 watch('value', () => requestAnimationFrame(tick));
-"""
+""".replace("DONE", json.dumps(words.GUIDE_DONE))
 
 
 class Guide:

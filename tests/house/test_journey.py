@@ -202,8 +202,7 @@ def test_a_thumb_becomes_a_judgement(journey):
 
 def test_a_refresh_loses_nothing(journey):
     page = journey.page
-    page.page.reload()
-    page.wait_ready()
+    page.reload()
     page.wait_judged(journey.seen["judged"])
     page.tab("Chat")
     page.wait_text("#chat-log", QUESTION)

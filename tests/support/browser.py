@@ -191,10 +191,18 @@ class LabPage:
 
     page: Page
     url: str
+    watcher: Watcher
 
     def open(self) -> None:
         """Opens the page and waits until it knows its workspace."""
         self.page.goto(self.url, wait_until="domcontentloaded")
+        self.wait_ready()
+
+    def reload(self) -> None:
+        """Loads the page anew; the requests which that cuts off are no problem of the page."""
+        self.watcher.is_server_away = True
+        self.page.reload(wait_until="domcontentloaded")
+        self.watcher.is_server_away = False
         self.wait_ready()
 
     def wait_ready(self) -> None:
@@ -299,7 +307,7 @@ def open_page(browser: Browser, url: str, watcher: Watcher, **options: Any) -> L
     page = browser.new_context(**options).new_page()
     page.set_default_timeout(1000 * PATIENCE_SECONDS)
     watcher.attach(page)
-    lab = LabPage(page, url)
+    lab = LabPage(page, url, watcher)
     lab.open()
     return lab
 

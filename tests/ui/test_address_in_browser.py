@@ -157,8 +157,7 @@ def test_a_link_into_a_run_and_a_reload_show_the_same(page: LabPage, place: Plac
     page.page.goto(f"{place.server.url}?tab=watch&run=older&step=2&response=1&__theme=dark")
     for visit in range(2):
         if visit:
-            page.page.reload()
-        page.wait_ready()
+            page.reload()
         wait_shown(page, "Watch", "older")
         page.wait_text("#watch-at", "Step 2")
         page.wait_text("#watch-prompt", "dispreferred prompt")

@@ -51,7 +51,6 @@ def test_a_mark_whose_drawing_comes_late_does_not_hide_the_next_one(page: LabPag
     # the late drawing has arrived once both are shown; without a last word from the store it would be the page's end
     page.page.wait_for_timeout(2500)
     assert page.page.locator("#mark-cards .lab-chip").all_inner_texts() == ["preferred", "dispreferred"]
-    page.page.reload()
-    page.wait_ready()
+    page.reload()
     page.section("Mark answers")
     page.wait("document.querySelectorAll('#mark-cards .lab-chip').length === 2")

@@ -102,8 +102,7 @@ def test_pairs_are_shown_before_they_are_stored(page: LabPage, tmp_path: Path) -
     add(page, 8)
     page.wait_judged({"preferred": 4, "dispreferred": 4, "pair": 4, "prompt": 4})
     assert not page.page.locator("#upload-panel").is_visible()
-    page.page.reload()
-    page.wait_ready()
+    page.reload()
     page.wait_judged({"preferred": 4, "dispreferred": 4, "pair": 4, "prompt": 4})
 
 
