@@ -25,6 +25,9 @@ async function draw() {
   figure.layout.font.color = theme('--body-text-color', figure.layout.font.color);
   box.style.minHeight = figure.layout.height + 'px';
   await window.Plotly.react(box, figure.data, figure.layout, CONFIG);
+  for (const tool of box.querySelectorAll('.modebar-btn')) {
+    tool.setAttribute('aria-label', `${tool.dataset.title}: ${box.dataset.title}`);
+  }
   // react() drops the hover box: ask for it again where the pointer rests.
   if (pointer) pointer.target.dispatchEvent(new MouseEvent('mousemove', pointer));
 }

@@ -102,7 +102,7 @@ def _draw_field(name: str, spec: FieldSpec, offered: Sequence[tuple[str, str]] |
     if isinstance(default, str):
         return _draw_text(spec, offered, common, may_type=name not in CHOSEN_ONLY)
     if spec.step is not None and spec.maximum is not None and spec.maximum <= 1:
-        return gr.Slider(minimum=spec.minimum, maximum=spec.maximum, step=spec.step, **common)
+        return gr.Slider(minimum=spec.minimum, maximum=spec.maximum, step=spec.step, buttons=[], **common)
     # without minimum and maximum: gradio would complain at every key while "0.0005" is typed; without precision: it
     # would make 2 of 2.5 and say nothing; `from_dict` checks
     return gr.Number(step=spec.step, **common)

@@ -77,8 +77,8 @@ def sent_steps(steps: Sequence[int], step: int | None) -> str:
 
 
 def load_plotly() -> gr.Plot:
-    """Puts a hidden plot on the page, once, so that gradio loads its own plotly for every `live_plot`."""
-    return gr.Plot(value=empty_figure(""), visible="hidden", elem_id="plotly-loader")
+    """Puts a hidden plot on a tab: gradio loads its own plotly once the tab is shown. Each tab needs its own."""
+    return gr.Plot(value=empty_figure(""), visible="hidden")
 
 
 def _scripted(template: Markup, script: str, options: dict[str, Any]) -> gr.HTML:

@@ -18,15 +18,9 @@ from bnf_lab.runs.processes import identify_process
 from bnf_lab.runs.records import MetricPoint, ProbeResponse, RunState, RunStatus, TokenHeader, TokenSnapshot
 from tests.support.browser import LabPage, Server, Watcher, open_page, running_server
 from tests.support.pages import idle_lab
+from tests.support.workspaces import app_with_workspace
 
 JUDGEMENTS = [Judgement((Message("user", "Hi"),), "Hello", Verdict.PREFERRED)]
-ONE_WORKSPACE = """
-import sys
-import app
-from bnf_lab.lab.lab import Lab
-Lab.new_workspace = lambda self: TOKEN
-sys.exit(app.main())
-"""
 TOTAL = 30
 
 
@@ -52,7 +46,7 @@ def place(slow: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plac
             make_run(lab, token, "older", RunStatus(RunState.FINISHED, step=TOTAL, total_steps=TOTAL))
             newer = make_run(lab, token, "newer", RunStatus(RunState.TRAINING, step=5, total_steps=TOTAL))
             newer.write_process(identify_process(worker.pid))
-        with running_server(home, program=("-c", ONE_WORKSPACE.replace("TOKEN", repr(token)))) as server:
+        with running_server(home, program=app_with_workspace(token)) as server:
             yield Place(server, newer)
     finally:
         worker.kill()
@@ -100,13 +94,13 @@ def wait_address(page: LabPage, **expected: str) -> None:
 def wait_shown(page: LabPage, tab: str, run: str | None = None) -> None:
     """Waits until a tab is in front and, where asked, a run is chosen in Watch."""
     page.wait(
-        "name => document.querySelector('#lab-tabs > .tab-wrapper [role=tab][aria-selected=true]').textContent.trim()"
+        "name => document.querySelector('#lab-tabs > .tab-wrapper [role=tab][aria-selected=true]')?.textContent.trim()"
         " === name",
         tab,
         seconds=30,
     )
     if run:
-        page.wait("run => document.querySelector('#watch-run input').value.startsWith(run)", run, seconds=30)
+        page.wait("run => document.querySelector('#watch-run input')?.value.startsWith(run)", run, seconds=30)
 
 
 def choose_run(page: LabPage, run: str) -> None:
@@ -137,6 +131,13 @@ def test_back_and_forward_go_through_tabs_and_runs_without_a_reload(page: LabPag
     look_at(page, 2)
     wait_address(page, run="older", tab="watch", step="2")
     page.tab("Runs")
+    wait_address(page, run="older", tab="runs")
+    page.wait_text("#runs-title", "older")
+    page.page.locator("#runs-table").get_by_role("button", name="newer").first.click()
+    page.wait_text("#runs-title", "newer")
+    wait_address(page, run="newer", tab="runs")
+    page.page.evaluate("history.back()")
+    page.wait_text("#runs-title", "older")
     wait_address(page, run="older", tab="runs")
     for tab, run, expected in (
         ("Watch", "older", {"run": "older", "tab": "watch", "step": "2"}),

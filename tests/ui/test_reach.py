@@ -18,19 +18,12 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.support.browser import ROOT, LabPage, Server, Watcher, open_browser, open_page, pair_rows, running_server
+from tests.support.workspaces import app_with_workspace
 
 pytestmark = pytest.mark.slow
 
 TABS = ("Preferences", "Train", "Watch", "Chat", "Runs")
 SECTIONS = ("Upload", "Demo sets", "Mark answers", "Judgements")
-KNOWN_TOKEN = """
-import sys
-from bnf_lab.lab.lab import Lab
-Lab.new_workspace = lambda self: {!r}
-import app
-sys.exit(app.main())
-"""
-"""The app, except that a browser without a workspace gets the one whose data are there."""
 ALARMING = re.compile(r"warning|error|traceback|exception|deprecat|failed", re.IGNORECASE)
 RULES = ("heading-order", "empty-table-header")
 """Rules that must hold too, although axe-core finds them less than serious."""
@@ -50,7 +43,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with tarfile.open(ROOT / "tests" / "support" / "old_home" / "home.tar.xz") as archive:
         archive.extractall(home, filter="data")
     token = json.loads((home / "expected.json").read_text(encoding="utf-8"))["token"]
-    with open_browser() as browser, running_server(home, program=("-c", KNOWN_TOKEN.format(token))) as server:
+    with open_browser() as browser, running_server(home, program=app_with_workspace(token)) as server:
         yield Place(server, browser)
 
 
@@ -82,6 +75,37 @@ def test_axe_core_finds_no_barrier_on_any_tab(place: Place, tmp_path: Path, sche
             found[f"{name} {section}"] = find_barriers(lab)
     lab.page.context.close()
     assert {tab: barriers for tab, barriers in found.items() if barriers} == {}
+
+
+ROLES = ("button", "checkbox", "combobox", "link", "radio", "searchbox", "slider", "spinbutton", "tab", "textbox")
+SAME = ("What is ", "Fetch the model")
+"""Beginnings of names that several controls share because they do the same."""
+
+
+def list_controls(lab: LabPage) -> list[str]:
+    """Returns the role and name of every control as Chromium tells a screen reader."""
+    nodes = lab.page.context.new_cdp_session(lab.page).send("Accessibility.getFullAXTree")["nodes"]
+    found = [(node["role"]["value"], node.get("name", {}).get("value", "").strip()) for node in nodes if "role" in node]
+    return [f"{role} {name}" for role, name in found if role in ROLES and not name.startswith(SAME)]
+
+
+def test_every_control_has_a_name_of_its_own(place: Place, tmp_path: Path) -> None:
+    lab = open_page(place.browser, place.server.url, Watcher())
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(pair_rows([("Why?", "So.", "No.")]))
+    found = {}
+    for name, section in (*(("Preferences", section) for section in SECTIONS[1:]), *((tab, "") for tab in TABS[1:])):
+        lab.tab(name)
+        if section:
+            lab.section(section)
+        show(lab, section or name, rows)
+        found[section or name] = list_controls(lab)
+    lab.page.context.close()
+    assert min(map(len, found.values())) > 10
+    named = {at: [control for control in controls if control in ROLES] for at, controls in found.items()}
+    assert {at: controls for at, controls in named.items() if controls} == {}
+    twice = {at: sorted({c for c in controls if controls.count(c) > 1}) for at, controls in found.items()}
+    assert {at: controls for at, controls in twice.items() if controls} == {}
 
 
 def show(lab: LabPage, name: str, rows: Path) -> None:

@@ -12,18 +12,16 @@ from types import SimpleNamespace
 import gradio as gr
 import pytest
 
-from bnf_lab.core.config import RunConfig
 from bnf_lab.core.errors import NotFound
-from bnf_lab.core.judgements import now
-from bnf_lab.core.sealed_folders import seal_checkpoint
 from bnf_lab.lab.run_summaries import RunSummary
-from bnf_lab.runs.folder import VERSION, RunFolder
+from bnf_lab.runs.folder import VERSION
 from bnf_lab.runs.records import MetricPoint, RunState, RunStatus
 from bnf_lab.ui.runs import tab, words
 from bnf_lab.ui.runs.columns import CHOSEN, COLUMNS, SHOWN, ListView, arrange
 from bnf_lab.ui.runs.downloads import chosen_run
 from bnf_lab.ui.runs.view import draw_runs, draw_title
 from tests.support.pages import build_page, handlers, idle_lab
+from tests.support.workspaces import add_run
 
 VIEW = ListView()
 NASTY = "<script>window.hit=1</script><img src=x onerror=window.hit=1>"
@@ -47,31 +45,6 @@ def page(lab):
 
     found = functools.partial(handlers, page.app)
     return SimpleNamespace(app=page.app, part=part, draw=draw, handlers=found, token=lab.new_workspace())
-
-
-def add_run(lab, token, run_id="run1", *, state=RunState.FINISHED, has_adapter=True, name=""):
-    owner = lab.owner_of(token)
-    folder = RunFolder.create(lab.home / "runs" / run_id, RunConfig(), [], owner=owner)
-    folder.write_status(RunStatus(state, step=30, total_steps=30, owner=owner))
-    for step, logp in ((0, -0.96), (30, -0.851)):
-        folder.append_metric(
-            MetricPoint(
-                step,
-                0.0,
-                "probe",
-                preferred_logp=logp,
-                dispreferred_logp=2 * logp,
-                accuracy=0.33 if step == 0 else 1.0,
-                margin=-logp,
-            )
-        )
-    if has_adapter:
-        (folder.path / "tmp-final").mkdir()
-        for file in ("adapter_model.safetensors", "adapter_config.json", "README.md"):
-            (folder.path / "tmp-final" / file).write_text(json.dumps({"run": run_id}))
-        seal_checkpoint(folder.path / "tmp-final", folder.adapter)
-    lab.runs.register.add(owner, run_id, name or run_id, now(), collections=("short_answers",))
-    return run_id
 
 
 def test_an_empty_list_says_what_to_do_next(page):

@@ -110,6 +110,16 @@ def test_a_new_workspace_is_no_error(page, me):
     assert page.do.draw(me, page.parts.asked.value, Shown(), Look()) == gr.skip()
 
 
+def test_of_two_events_at_a_time_the_chosen_run_is_drawn_whichever_asked_last(lab, page, me):
+    make_run(lab, me, "older", n_points=1)
+    make_run(lab, me, "newer", n_points=1)
+    late = page.do.redraw(me, "")[page.parts.asked]  # the tab was shown while the address still led elsewhere
+    asked = page.do.draw_chosen(me, "older", late, Shown(), Look())[page.parts.asked]
+    assert asked[0] == "older"
+    assert page.do.draw_chosen(me, "older", asked, Shown(), Look())[page.parts.shown].run_id == "older"
+    assert page.do.draw_chosen(me, "deleted", late, Shown(), Look())[page.parts.shown].run_id == late[0]
+
+
 def is_on(component):
     return component.interactive
 
@@ -338,7 +348,7 @@ def test_another_workspaces_run_is_refused_everywhere(lab, page, me):
     events = {fn.fn.__name__: fn.fn for fn in page.app.fns.values() if fn.fn}
     for name, rest in (
         ("choose", ["run1"]),
-        ("draw", [("run1", 0.0), Shown(), Look()]),
+        ("draw_chosen", ["run1", ("run1", 0.0), Shown(), Look()]),
         ("handler", [shown]),
         ("look_at_step", [shown, Look(), chosen_step(0)]),
         ("look_at_response", [shown, Look(), 0]),
@@ -512,7 +522,7 @@ def test_place_in_the_queue_and_time_left_are_told():
 def test_a_phase_is_counted_where_it_counts_and_named_where_not():
     reference = RunStatus(RunState.PREPARING, phase="reference pass", phase_done=10, phase_total=40, total_steps=30)
     assert compute_share(reference) == 0.25
-    assert '<li class="now">Reference pass</li>' in draw_status(reference, None)
+    assert '<li class="now" aria-current="step">Reference pass</li>' in draw_status(reference, None)
     loading = RunStatus(RunState.PREPARING, phase="loading the model", total_steps=30)
     assert compute_share(loading) is None
     assert "busy" in draw_status(loading, None)

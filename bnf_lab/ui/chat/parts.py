@@ -180,6 +180,7 @@ def _draw_options() -> tuple[Any, ...]:
                 step=0.05,
                 label="Temperature",
                 min_width=200,
+                buttons=[],
                 info="0 takes the most likely token; higher varies more.",
             )
             top_p = gr.Slider(
@@ -189,6 +190,7 @@ def _draw_options() -> tuple[Any, ...]:
                 step=0.05,
                 label="Top-p",
                 min_width=200,
+                buttons=[],
                 info="Samples among the fewest tokens that hold this share.",
             )
             length = gr.Slider(
@@ -198,6 +200,7 @@ def _draw_options() -> tuple[Any, ...]:
                 step=16,
                 label="Longest answer",
                 min_width=200,
+                buttons=[],
                 info="In tokens.",
             )
             seed = gr.Number(

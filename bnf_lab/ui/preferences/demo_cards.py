@@ -53,14 +53,14 @@ def build(lab: Lab, session: Session) -> DemoSection:
                     )
                 )
                 html_area(draw_example(demo.name))
-                buttons.append(gr.Button(words.DEMO_ADD, elem_id=f"demo-{demo.name}"))
+                buttons.append(gr.Button(words.DEMO_ADD.format(title=demo.title), elem_id=f"demo-{demo.name}"))
                 notes.append(FieldNotes())
                 notes[-1].draw(demo.title)
 
     def redraw(token: str, run_id: str) -> Any:
         counts = lab.judgements.totals(lab.owner_of(token))
         present = {collection.name for collection in counts.collections}
-        states = [_button_state(demo.name in present) for demo in sets]
+        states = [_button_state(demo.title, demo.name in present) for demo in sets]
         return states if len(states) > 1 else states[0]
 
     for demo, button, note in zip(sets, buttons, notes, strict=True):
@@ -68,7 +68,7 @@ def build(lab: Lab, session: Session) -> DemoSection:
         def add(token: str, name: str = demo.name, title: str = demo.title) -> Any:
             report = lab.judgements.import_demo(lab.owner_of(token), name)
             tell(f"{title}: {counted(report.taken, 'row')} added.")
-            return _button_state(True)
+            return _button_state(title, True)
 
         options: dict[str, Any] = {"lane": Lane.UPLOAD, "show_progress": "minimal", "show_progress_on": [button]}
         changes.append(note.listen(button.click, add, [session.token], [button], **options))
@@ -96,5 +96,5 @@ def _n_chars(unit: Unit) -> int:
     return sum(len(judgement.response) for judgement in unit) + len(unit[0].prompt_text)
 
 
-def _button_state(is_added: bool) -> Any:
-    return gr.Button(words.DEMO_ADDED if is_added else words.DEMO_ADD, interactive=not is_added)
+def _button_state(title: str, is_added: bool) -> Any:
+    return gr.Button((words.DEMO_ADDED if is_added else words.DEMO_ADD).format(title=title), interactive=not is_added)

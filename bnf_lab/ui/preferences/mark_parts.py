@@ -143,10 +143,19 @@ def _draw_settings() -> tuple[gr.Radio, gr.Slider, gr.Dropdown, gr.Slider]:
             label="Temperature",
             min_width=220,
             info="Higher: more varied.",
+            buttons=[],
             elem_id="mark-temperature",
         )
         length = gr.Slider(
-            16, 512, value=160, step=16, label="Longest answer", min_width=220, info="In tokens.", elem_id="mark-length"
+            16,
+            512,
+            value=160,
+            step=16,
+            label="Longest answer",
+            min_width=220,
+            info="In tokens.",
+            buttons=[],
+            elem_id="mark-length",
         )
         model = gr.Dropdown(
             [("SmolLM2-135M-Instruct", "embedded")], value="embedded", label="Model", elem_id="mark-model"

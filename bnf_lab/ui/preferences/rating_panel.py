@@ -53,7 +53,7 @@ def draw_rating_panel() -> RatingPanel:
                 elem_id="upload-weighting",
                 min_width=260,
             )
-        threshold = gr.Slider(0, 1, value=0.5, label=words.THRESHOLD, elem_id="upload-threshold")
+        threshold = gr.Slider(0, 1, value=0.5, label=words.THRESHOLD, buttons=[], elem_id="upload-threshold")
         histogram = gr.Plot(show_label=False, container=False)
     return RatingPanel(column, centring, weighting, threshold, histogram)
 

@@ -37,15 +37,16 @@ class Edit:
 
 def draw_rows(found: Sequence[StoredUnit], edit: Edit) -> Markup:
     """Returns one row a unit, each with its buttons."""
-    return fill('<div class="lab-rows">{}</div>', joined(_row(stored, edit) for stored in found))
+    return fill('<div class="lab-rows">{}</div>', joined(_row(stored, edit, n) for n, stored in enumerate(found, 1)))
 
 
-def draw_sides(unit: Sequence[Judgement], edit: Edit | None = None) -> Markup:
+def draw_sides(unit: Sequence[Judgement], edit: Edit | None = None, row: int = 0) -> Markup:
     """Returns the answers of a unit side by side, with the words marked in which two of them differ.
 
     Args:
         unit: One or two judgements.
         edit: What is being edited; None where nothing can be.
+        row: Which row of the list it is, for the names of its buttons.
     """
     if len(unit) == 2:
         pieces = compare(*(judgement.response[:MOST_CHARS] for judgement in unit))
@@ -53,11 +54,11 @@ def draw_sides(unit: Sequence[Judgement], edit: Edit | None = None) -> Markup:
         pieces = ([(unit[0].response[:MOST_CHARS], False)],)  # type: ignore[assignment]
     return fill(
         '<div class="lab-sides">{}</div>',
-        joined(_side(judgement, mine, edit) for judgement, mine in zip(unit, pieces, strict=True)),
+        joined(_side(judgement, mine, edit, row) for judgement, mine in zip(unit, pieces, strict=True)),
     )
 
 
-def _row(stored: StoredUnit, edit: Edit) -> Markup:
+def _row(stored: StoredUnit, edit: Edit, row: int) -> Markup:
     unit = stored.judgements
     judgement, is_pair = unit[0], len(unit) == 2
     flip, delete = (words.FLIP_PAIR, words.DELETE_PAIR) if is_pair else (words.FLIP, words.DELETE)
@@ -71,11 +72,11 @@ def _row(stored: StoredUnit, edit: Edit) -> Markup:
         '<div class="lab-row-buttons">{flip}{delete}</div></article>',
         kind="lab-pair" if is_pair else judgement.verdict,
         prompt=_short(judgement.prompt_text, 300),
-        sides=draw_sides(unit, edit),
+        sides=draw_sides(unit, edit, row),
         place=_origin(stored),
         note=f" · {words.SPACES_ONLY}" if same_spaces else "",
-        flip=_button("flip", flip, unit, flips=",".join(j.verdict.flipped for j in unit)),
-        delete=_button("delete", delete, unit),
+        flip=_button("flip", flip, row, unit, flips=",".join(j.verdict.flipped for j in unit)),
+        delete=_button("delete", delete, row, unit),
     )
 
 
@@ -84,36 +85,38 @@ def _origin(stored: StoredUnit) -> str:
     return f"{_short(stored.collection, 60)}{f' · {source}' if source != stored.collection else ''}"
 
 
-def _button(act: str, label: str, unit: Sequence[Judgement], *, flips: str = "") -> Markup:
+def _button(act: str, label: str, row: int, unit: Sequence[Judgement], *, flips: str = "") -> Markup:
     return fill(
         '<button type="button" data-act="{act}" data-ids="{ids}" data-verdicts="{flips}" '
-        'aria-label="{label}: {prompt}">{label}</button>',
+        'aria-label="{label}, row {row}: {prompt}">{label}</button>',
         act=act,
         ids=",".join(judgement.id for judgement in unit),
         flips=flips,
         label=label,
+        row=row,
         prompt=_short(unit[0].prompt_text, 60),
     )
 
 
-def _side(judgement: Judgement, pieces: Sequence[Piece], edit: Edit | None) -> Markup:
+def _side(judgement: Judgement, pieces: Sequence[Piece], edit: Edit | None, row: int) -> Markup:
     is_edited = edit is not None and edit.id == judgement.id
     return fill(
         '<div class="lab-side {verdict}"><p class="lab-side-head"><b class="lab-chip {verdict}">{verdict}</b>'
         "{weight}{button}</p>{body}</div>",
         verdict=judgement.verdict,
         weight=fill('<span class="lab-small">weight {:.2g}</span>', judgement.weight) if judgement.weight != 1 else "",
-        button=_edit_button(judgement) if edit is not None and not is_edited else "",
+        button=_edit_button(judgement, row) if edit is not None and not is_edited else "",
         body=_form(judgement, edit) if edit is not None and is_edited else _answer(judgement, pieces),
     )
 
 
-def _edit_button(judgement: Judgement) -> Markup:
+def _edit_button(judgement: Judgement, row: int) -> Markup:
     return fill(
         '<button type="button" data-act="edit" data-ids="{id}" id="edit-{id}" '
-        'aria-label="Edit the {verdict} answer to: {prompt}">Edit</button>',
+        'aria-label="Edit the {verdict} answer, row {row}: {prompt}">Edit</button>',
         id=judgement.id,
         verdict=judgement.verdict,
+        row=row,
         prompt=_short(judgement.prompt_text, 60),
     )
 

@@ -16,8 +16,8 @@ NOTHING_JUDGED = (
 TO_TRAIN = "Train on these"
 
 DEMO_INTRO = "Ready-made judgements to start with. One click adds a set to yours."
-DEMO_ADD = "Add to my judgements"
-DEMO_ADDED = "Added"
+DEMO_ADD = "Add {title}"
+DEMO_ADDED = "Added: {title}"
 
 MARK_INTRO = (
     "Write a prompt, let the model answer, then say which answers you prefer. One marked answer is enough; "

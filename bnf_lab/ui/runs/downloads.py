@@ -14,6 +14,7 @@ from bnf_lab.core.paths import ASSETS
 from bnf_lab.lab.run_report import FIGURES
 from bnf_lab.ui.downloads import build_export
 from bnf_lab.ui.guard import Lane, checked_choice, checked_text, listen
+from bnf_lab.ui.live_plot import load_plotly
 from bnf_lab.ui.markup import fill, html_area
 from bnf_lab.ui.runs import words
 from bnf_lab.ui.session import Session
@@ -69,6 +70,7 @@ def draw_figures(lab: Lab, session: Session, chosen: gr.State) -> None:
     which = gr.Dropdown(
         [(t, n) for n, t in FIGURES.items()], value="likelihood", label=words.FIGURE, elem_id="runs-figure"
     )
+    load_plotly()
     drawn = gr.Textbox(elem_classes="lab-hidden", elem_id="runs-drawn", show_label=False, container=False)
     with gr.Row(elem_classes="lab-actions"):
         for label, kind in (("PNG", "png"), ("SVG", "svg")):

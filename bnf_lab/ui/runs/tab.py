@@ -215,7 +215,12 @@ def _wire_list(lab: Lab, session: Session, parts: _Parts) -> None:
         lab.runs.folder(owner, run_id)
         if event.act == "open":
             return run_id, show_tab("watch"), gr.skip(), *(gr.skip(),) * len(parts.drawn)
-        return gr.skip(), gr.skip(), gr.skip(), *_drawn(lab, owner, run_id, view)
+        return run_id, gr.skip(), gr.skip(), *_drawn(lab, owner, run_id, view)
+
+    def follow(token: str, run_id: str, chosen: str, view: ListView) -> Any:
+        """Chooses the run that was chosen elsewhere on the page, or by going back."""
+        values = _drawn(lab, lab.owner_of(token), run_id, view)
+        return (gr.skip(),) * len(values) if values[-1] == chosen else values
 
     def pick(run_id: str, which: object) -> str:
         return f"{run_id}/{checked_text(which, 'Download', limit=100)}"
@@ -227,6 +232,8 @@ def _wire_list(lab: Lab, session: Session, parts: _Parts) -> None:
 
     looked_at = [session.token, parts.chosen, parts.view]
     listen(parts.table.run_action, act, looked_at, [session.run_id, session.tabs, parts.view, *parts.drawn])
+    opened = [session.token, session.run_id, parts.chosen, parts.view]
+    listen(session.run_id.change, follow, opened, parts.drawn)
     asked = [session.token, parts.chosen, parts.picked, parts.shown, parts.view]
     listen(parts.timer.tick, tick, asked, parts.live, lane=Lane.TICK)
     # a tick does not ask the box itself: gradio refuses, with a toast, what was chosen for the run shown before

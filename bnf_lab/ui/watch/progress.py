@@ -171,7 +171,12 @@ def _phases(status: RunStatus) -> Markup:
     return fill(
         '<ol class="lab-phases">{}</ol>',
         joined(
-            fill('<li class="{}">{}</li>', "done" if place < now else "now" if place == now else "", name)
+            fill(
+                '<li class="{}"{}>{}</li>',
+                "done" if place < now else "now" if place == now else "",
+                Markup(' aria-current="step"') if place == now else "",
+                name,
+            )
             for place, (_, name) in enumerate(words.PHASES)
         ),
     )

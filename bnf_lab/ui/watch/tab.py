@@ -33,6 +33,7 @@ from bnf_lab.ui.watch.progress import draw_status, draw_summary
 
 if TYPE_CHECKING:
     from bnf_lab.lab.lab import Lab
+    from bnf_lab.lab.run_summaries import RunSummary
 
 
 logger = logging.getLogger(__name__)
@@ -113,7 +114,8 @@ def build(lab: Lab, session: Session) -> WatchTab:
     listen(ticked.failure, lambda: gr.Timer(active=False), [], [parts.timer])  # one message, not one a second
     listen(parts.controls.run.input, do.choose, [token, parts.controls.run], [session.run_id])
     listen(session.run_id.change, do.redraw, [token, session.run_id], parts.redrawn)
-    listen(parts.asked.change, do.draw, [token, parts.asked, parts.shown, look], parts.drawn)
+    asked = [token, session.run_id, parts.asked, parts.shown, look]
+    listen(parts.asked.change, do.draw_chosen, asked, everything, trigger_mode="always_last")
     moment = (look, parts.address, *parts.inspector.moment)
     listen(parts.inspector.slider.step_chosen, do.look_at_step, look_inputs, moment, trigger_mode="always_last")
     listen(parts.inspector.response.input, do.look_at_response, [*look_inputs, parts.inspector.response], moment)
@@ -191,8 +193,7 @@ class Handlers:
                 parts.shown: Shown(),
                 parts.address: sent(Address()),
             }
-        known = [run.run_id for run in runs]
-        wanted = run_id if run_id in known else known[0]
+        wanted = _wanted(runs, run_id)
         return {
             parts.empty: gr.Column(visible=False),
             parts.page: gr.Column(visible=True),
@@ -203,6 +204,12 @@ class Handlers:
     def place(self, address: Address) -> tuple[Look, Shown]:
         """Returns where to look as the address asks, and that nothing of it is drawn yet."""
         return Look(address.run_id, address.step, address.response), Shown()
+
+    def draw_chosen(self, token: str, run_id: str, asked: tuple[str, float], shown: Shown, look: Look) -> Any:
+        """Draws the asked run, or asks for the chosen one: of two events at a time either may have asked last."""
+        runs = self.lab.runs.summaries(self.lab.owner_of(token)) if run_id and asked[0] else []
+        is_overtaken = bool(runs) and asked[0] != _wanted(runs, run_id)
+        return self.redraw(token, run_id) if is_overtaken else self.draw(token, asked, shown, look)
 
     def draw(self, token: str, asked: tuple[str, float], shown: Shown, look: Look) -> Any:
         """Draws what of the asked run is not shown yet."""
@@ -314,6 +321,11 @@ class Handlers:
         notes = (("wait", words.NOT_HELD_OUT if is_shown else ""), ("bad", index.damage))
         drawn = joined(fill('<p class="lab-note {}">{}</p>', kind, text) for kind, text in notes if text)
         return gr.HTML(str(drawn), visible=bool(drawn))
+
+
+def _wanted(runs: Sequence[RunSummary], run_id: str) -> str:
+    """Returns the id of the run to show: the one asked for, else the newest."""
+    return run_id if any(run.run_id == run_id for run in runs) else runs[0].run_id
 
 
 def _address(folder: RunFolder, status: RunStatus, look: Look) -> str:
