@@ -84,16 +84,38 @@ def test_the_inspector_by_touch(server: Server, browser: Browser) -> None:
     assert watcher.problems == []
 
 
-def test_what_a_term_means_by_keyboard(page: LabPage) -> None:
+@pytest.mark.parametrize("key", ["Enter", "Space"])
+def test_what_a_term_means_by_keyboard(page: LabPage, key: str) -> None:
     asks = page.page.locator("#tab-watch .lab-ask-term:visible")
     asks.first.focus()
     page.page.keyboard.press("Tab")
     assert page.page.evaluate(f"{FOCUSED}.className") == "lab-ask-term"
     name = page.page.evaluate(f"{FOCUSED}.getAttribute('aria-label')")
-    page.page.keyboard.press("Enter")
+    page.page.keyboard.press(key)
     page.wait("document.querySelectorAll('.lab-meaning:popover-open').length === 1")
     term = name.removeprefix("What is ").removesuffix("?")
     assert page.text(".lab-meaning:popover-open").startswith(term)
     page.page.keyboard.press("Escape")
     page.wait("document.querySelector('.lab-meaning:popover-open') === null")
     assert page.page.evaluate(f"{FOCUSED}.getAttribute('aria-label')") == name
+
+
+OVERLAPS = """() => [...document.querySelectorAll('.lab-plot')].filter(plot => plot.offsetWidth).map(plot => {
+    const tools = plot.querySelector('.modebar').getBoundingClientRect();
+    const drawn = [...plot.querySelectorAll('.legend .traces, .main-svg .gtitle, .cartesianlayer .plot')];
+    const hit = drawn.map(part => part.getBoundingClientRect()).filter(part => part.width && part.height
+        && part.left < tools.right && tools.left < part.right && part.top < tools.bottom && tools.top < part.bottom);
+    return {plot: plot.dataset.title, tools: tools.width, drawn: drawn.length, hit: hit.length};
+})"""
+
+
+@pytest.mark.parametrize("width", [1440, 1000, 720])
+def test_plot_tools_cover_no_legend(server: Server, browser: Browser, width: int) -> None:
+    page = open_watch(server, browser, Watcher(), viewport={"width": width, "height": 1000})
+    page.page.locator("#watch-more > button").click()
+    page.wait_points("training", more_than=0)
+    found = page.page.evaluate(OVERLAPS)
+    page.page.context.close()
+    assert len(found) > 3
+    assert all(plot["drawn"] > 0 and plot["tools"] > 0 for plot in found), found
+    assert [plot for plot in found if plot["hit"]] == []
