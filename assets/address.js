@@ -3,6 +3,7 @@
 // One thing a person does is at most one step back; what changes by itself only rewrites the address.
 const PATIENCE = 5000;
 let said = {run: '', step: null, response: null};
+let asked = null;  // where back or forward led to, until the server says that it is drawn
 let gestures = 0, pushedAt = -1, restoredAt = 0, isRestoring = false;
 
 const pause = () => new Promise(done => setTimeout(done, 30));
@@ -47,11 +48,11 @@ async function show(buttons, name) {
 }
 
 async function restore() {
-  const asked = new URLSearchParams(location.search);
+  const now = new URLSearchParams(location.search);
   restoredAt = gestures;
   isRestoring = true;
-  await show(tabs, asked.get('tab'));
-  if (asked.get('section') || sections().length) await show(sections, asked.get('section'));
+  await show(tabs, now.get('tab'));
+  if (now.get('section') || sections().length) await show(sections, now.get('section'));
   isRestoring = false;
   write();
 }
@@ -63,17 +64,19 @@ for (const kind of ['click', 'keydown']) {
   document.addEventListener(kind, () => { if (!isRestoring) gestures += 1; }, options);
 }
 window.addEventListener('popstate', () => {
-  const asked = new URLSearchParams(location.search);
-  const differs = (name) => (asked.get(name) ?? '') !== String(said[name] ?? '');
-  const isElsewhere = asked.get('run') && (differs('run')
-    || (asked.get('tab') === 'watch' && (differs('step') || differs('response'))));
+  const now = Object.fromEntries(new URLSearchParams(location.search)), shown = asked ?? said;
+  const differs = (name) => (now[name] ?? '') !== String(shown[name] ?? '');
+  const isElsewhere = now.run && (differs('run') || (now.tab === 'watch' && (differs('step') || differs('response'))));
   restore();
-  if (isElsewhere) trigger('go', {});
+  if (!isElsewhere) return;
+  asked = {run: now.run, step: now.step, response: now.response};
+  trigger('go', {});
 }, options);
 
 watch('value', () => {
   if (!props.value) return;
   said = JSON.parse(props.value);
+  if (said.run === asked?.run || gestures !== restoredAt) asked = null;
   document.title = said.title;
   write();
 });

@@ -18,7 +18,7 @@ from bnf_lab.lab.guide import STEPS, Progress
 from bnf_lab.ui import words
 from bnf_lab.ui.guard import Lane, listen
 from bnf_lab.ui.markup import fill, html_area, joined
-from bnf_lab.ui.session import Session, show_tab
+from bnf_lab.ui.session import Session, once_known, show_tab
 
 if TYPE_CHECKING:
     from bnf_lab.lab.lab import Lab
@@ -89,7 +89,7 @@ class Guide:
         asked, drawn = [session.token, self._shown], [self._strip, self._shown, self._timer]
         for event in (known.success, self._timer.tick):
             listen(event, look, asked, drawn, lane=Lane.TICK)
-        listen(last_tab.select, see, asked, drawn, lane=Lane.TICK)
+        listen(last_tab.select, once_known(see), asked, drawn, lane=Lane.TICK)
         listen(self._strip.guide_action, act, asked, [session.tabs, *drawn], lane=Lane.START)
 
     def _draw(self, owner: str, shown: str) -> tuple[Any, ...]:

@@ -22,7 +22,7 @@ from bnf_lab.ui.guide import LAST_TAB, Guide
 from bnf_lab.ui.markup import fill, html_area
 from bnf_lab.ui.preferences import tab as preferences_tab
 from bnf_lab.ui.runs import tab as runs_tab
-from bnf_lab.ui.session import Again, Redraw, Session, build_beat, build_token, keep_or_make_token
+from bnf_lab.ui.session import Again, Redraw, Session, build_beat, build_token, keep_or_make_token, once_known
 from bnf_lab.ui.theme import build_theme
 from bnf_lab.ui.train import tab as train_tab
 from bnf_lab.ui.train.settings import choose_preset
@@ -74,7 +74,7 @@ def build_app(lab: Lab) -> gr.Blocks:
             redraw = part.redraw
             whole = Again(redraw.handler, (session.token, session.run_id), redraw.outputs)
             for event, how in ((known.success, whole), (tab.select, redraw.again or whole)):
-                listen(event, _once_known(how.handler), how.inputs, how.outputs)
+                listen(event, once_known(how.handler), how.inputs, how.outputs)
     return app.queue(max_size=WAITING_EVENTS, api_open=False)
 
 
@@ -97,15 +97,6 @@ def _wire_address(lab: Lab, app: gr.Blocks, session: Session, note: gr.HTML, wat
         session.run_id.change, lambda run_id: address.draw_note("") if run_id else gr.skip(), [session.run_id], [note]
     )
     return known
-
-
-def _once_known(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """The first tab is "selected" while the page still loads, before the browser has its token."""
-
-    def draw(token: str, *values: Any) -> Any:
-        return handler(token, *values) if token else gr.skip()
-
-    return draw
 
 
 def launch_settings() -> dict[str, Any]:

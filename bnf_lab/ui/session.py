@@ -1,6 +1,6 @@
 """What all tabs share: the browser's workspace token, the open run and the way from one tab to another.
 
-Conventions for a tab (`bnf_lab/ui/<name>_tab.py`)::
+Conventions for a tab (`bnf_lab/ui/<name>/tab.py`)::
 
     @dataclass(frozen=True)
     class WatchTab:
@@ -13,8 +13,8 @@ Conventions for a tab (`bnf_lab/ui/<name>_tab.py`)::
   and asks for the owner itself. Nothing else that identifies a person may come from the browser.
 - `redraw` runs on page load and each time the tab is shown, so a tab needs no other news of what happened elsewhere.
   Its handler receives `(token, run_id)`. Where a person may be typing, the tab has `redraw.again` for the second case.
-- `session.run_id` holds the run that Watch shows and Chat offers first ("" = the newest). To start a run and go to
-  it, a handler with `outputs=[session.run_id, session.tabs]` returns `run_id, show_tab("watch")`. Tab ids:
+- `session.run_id` holds the run that Watch and Runs show and Chat offers first ("" = the newest). To start a run and
+  go to it, a handler with `outputs=[session.run_id, session.tabs]` returns `run_id, show_tab("watch")`. Tab ids:
   preferences, train, watch, chat, runs.
 - `session.address` keeps the browser's address and title; what is sent to it is made by `address.sent`.
 - `session.beat` ticks while the shown run moves. It stands outside the tabs: what is in a tab that was never opened is
@@ -26,6 +26,7 @@ This room must not know any tab.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -97,3 +98,13 @@ def keep_or_make_token(lab: Lab, token: object) -> str:
     except NotFound:
         return lab.new_workspace()
     return token  # type: ignore[return-value]
+
+
+def once_known(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns the handler for a tab's `select`: a tab is selected while the page still loads, before it has a token."""
+
+    @functools.wraps(handler)
+    def draw(token: str, *values: Any) -> Any:
+        return handler(token, *values) if token else gr.skip()
+
+    return draw

@@ -296,6 +296,14 @@ class LabPage:
         return path
 
 
+VIEWS: dict[str, dict[str, Any]] = {
+    f"{width} {scheme}": {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
+    for width, height in ((1440, 1000), (390, 844))
+    for scheme in ("light", "dark")
+}
+"""Options of `open_page`: a desktop and a phone, in light and in dark."""
+in_every_view = pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS, indirect=True)
+"""Runs a test, whose page is opened with the fixture `view`, in each of them."""
 PLOT = "name => document.querySelector('#plot-' + name + ' .js-plotly-plot')"
 N_POINTS = f"""name => Math.max(0, ...(({PLOT})(name)?.data || []).map(
   line => (line.x || []).filter(x => x !== null).length))"""

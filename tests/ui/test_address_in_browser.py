@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -16,7 +17,7 @@ from bnf_lab.core.judgements import Judgement, Message, Verdict, now
 from bnf_lab.runs.folder import RunFolder
 from bnf_lab.runs.processes import identify_process
 from bnf_lab.runs.records import MetricPoint, ProbeResponse, RunState, RunStatus, TokenHeader, TokenSnapshot
-from tests.support.browser import LabPage, Server, Watcher, open_page, running_server
+from tests.support.browser import LabPage, Server, Watcher, in_every_view, open_page, running_server
 from tests.support.pages import idle_lab
 from tests.support.workspaces import app_with_workspace
 
@@ -69,9 +70,9 @@ def make_run(lab, token: str, run_id: str, status: RunStatus) -> RunFolder:
 
 
 @pytest.fixture
-def page(browser: Browser, place: Place) -> Iterator[LabPage]:
+def page(browser: Browser, place: Place, view: dict[str, Any]) -> Iterator[LabPage]:
     watcher = Watcher()
-    page = open_page(browser, place.server.url, watcher)
+    page = open_page(browser, place.server.url, watcher, **view)
     wait_address(page, run="newer")
     yield page
     page.page.context.close()
@@ -119,6 +120,7 @@ def look_at(page: LabPage, step: int) -> None:
         )
 
 
+@in_every_view
 def test_back_and_forward_go_through_tabs_and_runs_without_a_reload(page: LabPage) -> None:
     page.page.evaluate("window.isSame = true")
     page.section("Mark answers")
@@ -154,6 +156,7 @@ def test_back_and_forward_go_through_tabs_and_runs_without_a_reload(page: LabPag
     assert page.page.evaluate("window.isSame")
 
 
+@in_every_view
 def test_a_link_into_a_run_and_a_reload_show_the_same(page: LabPage, place: Place) -> None:
     page.page.goto(f"{place.server.url}?tab=watch&run=older&step=2&response=1&__theme=dark")
     for visit in range(2):
@@ -163,6 +166,14 @@ def test_a_link_into_a_run_and_a_reload_show_the_same(page: LabPage, place: Plac
         page.wait_text("#watch-at", "Step 2")
         page.wait_text("#watch-prompt", "dispreferred prompt")
         wait_address(page, tab="watch", run="older", step="2", response="1", __theme="dark")
+
+
+@pytest.mark.parametrize("at", ["tab=train", "tab=watch", "tab=chat", "tab=runs", "section=mark", "section=judgements"])
+def test_a_page_opened_anywhere_says_nothing_is_wrong(page: LabPage, place: Place, at: str) -> None:
+    page.page.goto(f"{place.server.url}?{at}")
+    page.wait_ready()
+    page.page.wait_for_timeout(2000)  # longer than the first events take
+    assert page.page.locator(".toast-body").all_inner_texts() == []
 
 
 def test_a_link_to_a_run_of_somebody_else_is_said_and_the_newest_is_shown(page: LabPage, place: Place) -> None:

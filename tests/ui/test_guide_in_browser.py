@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
 
-from tests.support.browser import LabPage, Server, Watcher, open_page, running_server
+from tests.support.browser import VIEWS, LabPage, Server, Watcher, in_every_view, open_page, running_server
 
 COVERED = """() => {
   const news = document.querySelector('.toast-body').getBoundingClientRect();
@@ -48,9 +49,10 @@ def wait_gone(page: LabPage) -> None:
     page.wait("!document.querySelector('#lab-guide section')", seconds=30)
 
 
-def test_the_guided_first_run(browser: Browser, server: Server) -> None:
+@pytest.mark.parametrize("view", [VIEWS["1440 light"], VIEWS["390 dark"]], ids=("desktop", "phone"), indirect=True)
+def test_the_guided_first_run(browser: Browser, server: Server, view: dict[str, Any]) -> None:
     watcher = Watcher()
-    page = open_page(browser, server.url, watcher, color_scheme="light")
+    page = open_page(browser, server.url, watcher, **view)
     page.wait_text("#lab-guide", "fetched once")
     press(page, "Fetch the model")
     page.wait_text("#lab-guide", "Add a demo set", seconds=FETCH_SECONDS)
@@ -77,10 +79,9 @@ def test_the_guided_first_run(browser: Browser, server: Server) -> None:
     assert watcher.problems == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
-def test_the_strip_fits_and_a_skip_is_kept(browser: Browser, server: Server, scheme: str, width: int) -> None:
-    page = open_page(browser, server.url, Watcher(), color_scheme=scheme, viewport={"width": width, "height": 844})
+@in_every_view
+def test_the_strip_fits_and_a_skip_is_kept(browser: Browser, server: Server, view: dict[str, Any]) -> None:
+    page = open_page(browser, server.url, Watcher(), **view)
     page.wait_text("#lab-guide", "fetched once")
     assert page.page.evaluate("document.documentElement.scrollWidth") <= width
     strip, tabs = (page.page.locator(name).bounding_box() for name in ("#lab-guide section", "#lab-tabs"))

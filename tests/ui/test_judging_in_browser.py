@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
 
-from tests.support.browser import LabPage, Watcher, open_page, running_server
+from tests.support.browser import LabPage, Watcher, in_every_view, open_page, running_server
 
 IN_VIEW = """at => {
     const box = document.querySelector(at)?.getBoundingClientRect();
@@ -19,10 +20,10 @@ FIELD = "#judgement-rows form[data-edits] textarea"
 
 
 @pytest.fixture
-def page(browser: Browser, tmp_path: Path) -> Iterator[LabPage]:
+def page(browser: Browser, tmp_path: Path, view: dict[str, Any]) -> Iterator[LabPage]:
     with running_server(tmp_path) as server:
         watcher = Watcher()
-        page = open_page(browser, server.url, watcher)
+        page = open_page(browser, server.url, watcher, **view)
         yield page
         assert page.page.locator(".toast-body.error").count() == 0
         assert watcher.problems == []
@@ -35,6 +36,7 @@ def look(page: LabPage, name: str) -> None:
 
 
 @pytest.mark.slow
+@in_every_view
 def test_judgements_are_edited_in_place_and_errors_stay_beside_their_field(page: LabPage) -> None:
     assert page.page.locator("#demo-careful_arithmetic").is_visible()  # the demo sets come first
     look(page, "demo")

@@ -17,7 +17,17 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from tests.support.browser import ROOT, LabPage, Server, Watcher, open_browser, open_page, pair_rows, running_server
+from tests.support.browser import (
+    ROOT,
+    LabPage,
+    Server,
+    Watcher,
+    in_every_view,
+    open_browser,
+    open_page,
+    pair_rows,
+    running_server,
+)
 from tests.support.workspaces import app_with_workspace
 
 pytestmark = pytest.mark.slow
@@ -60,9 +70,9 @@ def find_barriers(lab: LabPage) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_core_finds_no_barrier_on_any_tab(place: Place, tmp_path: Path, scheme: str) -> None:
-    lab = open_page(place.browser, place.server.url, Watcher(), color_scheme=scheme, reduced_motion="reduce")
+@in_every_view
+def test_axe_core_finds_no_barrier_on_any_tab(place: Place, tmp_path: Path, view: dict[str, Any]) -> None:
+    lab = open_page(place.browser, place.server.url, Watcher(), reduced_motion="reduce", **view)
     found = {}
     rows = tmp_path / "rows.jsonl"
     rows.write_text(pair_rows([("Why?", "So.", "No.")]) + '{"prompt": "?", "chosen": "a", "rejected": ""}\n')

@@ -17,6 +17,7 @@ from tests.support.browser import (
     LabPage,
     Server,
     Watcher,
+    in_every_view,
     open_page,
     pair_rows,
     running_server,
@@ -38,10 +39,10 @@ def server(slow: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 
 
 @pytest.fixture
-def page(server: Server, browser: Browser) -> Iterator[LabPage]:
+def page(server: Server, browser: Browser, view: dict[str, Any]) -> Iterator[LabPage]:
     """A browser, and so a workspace, of its own; nothing may go wrong in it and nothing may leave the machine."""
     watcher = Watcher()
-    lab = open_page(browser, server.url, watcher, accept_downloads=True)
+    lab = open_page(browser, server.url, watcher, accept_downloads=True, **view)
     lab.section("Upload")
     yield lab
     assert lab.page.locator(".toast-body.error").all_inner_texts() == []
@@ -114,6 +115,7 @@ def test_two_quick_clicks_add_once(page: LabPage, tmp_path: Path) -> None:
     page.wait_judged({"preferred": 4, "dispreferred": 4, "pair": 4, "prompt": 4})
 
 
+@in_every_view
 def test_a_refusal_stays_until_the_next_choice(page: LabPage, tmp_path: Path) -> None:
     page.page.locator("#upload-file input[type=file]").set_input_files(write(tmp_path / "paper.pdf", "%PDF-1.7 \n"))
     page.wait_text("#upload-status .lab-trouble", "PDF document")

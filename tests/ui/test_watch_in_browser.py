@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
 
-from tests.support.browser import LabPage, Server, Watcher, open_page, running_server
+from tests.support.browser import LabPage, Server, Watcher, in_every_view, open_page, running_server
 from tests.support.watched import STEPS, TOKENS
 
 CHOSEN = "document.querySelector('#watch-tokens [aria-selected=true]')"
@@ -30,14 +31,15 @@ def open_watch(server: Server, browser: Browser, watcher: Watcher, **options: ob
 
 
 @pytest.fixture
-def page(server: Server, browser: Browser) -> Iterator[LabPage]:
+def page(server: Server, browser: Browser, view: dict[str, Any]) -> Iterator[LabPage]:
     watcher = Watcher()
-    page = open_watch(server, browser, watcher)
+    page = open_watch(server, browser, watcher, **view)
     yield page
     page.page.context.close()
     assert watcher.problems == []
 
 
+@in_every_view
 def test_the_inspector_by_keyboard(page: LabPage) -> None:
     page.page.locator("#watch-step input").focus()
     press = page.page.keyboard.press
@@ -71,10 +73,11 @@ def test_a_chosen_token_stays_chosen_when_the_step_changes(page: LabPage) -> Non
     assert page.text("#watch-tokens .lab-token-values").startswith("a token 4 p ")
 
 
-def test_the_inspector_by_touch(server: Server, browser: Browser) -> None:
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_inspector_by_touch(server: Server, browser: Browser, scheme: str) -> None:
     watcher = Watcher()
     size = {"width": 390, "height": 844}
-    page = open_watch(server, browser, watcher, viewport=size, has_touch=True, is_mobile=True)
+    page = open_watch(server, browser, watcher, viewport=size, has_touch=True, is_mobile=True, color_scheme=scheme)
     page.page.locator("#watch-tokens [role=option]").nth(2).tap()
     page.wait_text("#watch-tokens .lab-token-values", "is token 3 p ")
     assert page.page.evaluate(f"{CHOSEN} === {FOCUSED}")
