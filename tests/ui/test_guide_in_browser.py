@@ -83,7 +83,7 @@ def test_the_guided_first_run(browser: Browser, server: Server, view: dict[str, 
 def test_the_strip_fits_and_a_skip_is_kept(browser: Browser, server: Server, view: dict[str, Any]) -> None:
     page = open_page(browser, server.url, Watcher(), **view)
     page.wait_text("#lab-guide", "fetched once")
-    assert page.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.page.evaluate("document.documentElement.scrollWidth") <= view["viewport"]["width"]
     strip, tabs = (page.page.locator(name).bounding_box() for name in ("#lab-guide section", "#lab-tabs"))
     assert strip["y"] + strip["height"] <= tabs["y"]
     page.section("Demo sets")
