@@ -90,7 +90,7 @@ def _make_history(lab: LabPage) -> None:
         lab.section("Demo sets")
         lab.click("demo-short_answers")
         lab.wait_text("#demo-short_answers", "Added")
-    if lab.judged()["prompt"] < 162:
+    if lab.judged().get("prompt", 0) < 162:
         _mark_answers(lab)
     _measure(lab)
     lab.tab("Runs")
@@ -123,7 +123,7 @@ def _mark_answers(lab: LabPage) -> None:
 
 def _measure(lab: LabPage) -> None:
     lab.tab("Train")
-    lab.wait("document.querySelector('#train-start')?.disabled === false")
+    lab.wait("/measure/i.test(document.querySelector('#train-preflight')?.innerText)")
     if lab.page.locator("#train-measure").is_visible():
         lab.click("train-measure")
     lab.wait_text("#train-preflight", "from a measured step")
