@@ -80,6 +80,7 @@ def recognise_choices(seen: Survey, wishes: Wishes) -> Plan | None:
     if sides is None:
         return None
     options = [n for n in CHOICES if n in seen.columns and (seen.columns[n].values or _find_named(seen, n, sides))]
+    options = options or _find_spoken(seen, sides)
     safer = [n for n in ("safer_response_id",) if n in seen.columns]
     chosen = next((n for n in (*options, *safer) if n == wishes.decides), options[0] if options else None)
     if chosen is None:
@@ -136,6 +137,21 @@ def _find_named(seen: Survey, name: str, sides: _Sides) -> tuple[str, ...]:
         if given and all(text in texts for text, texts in given):
             return pair
     return ()
+
+
+def _find_spoken(seen: Survey, sides: _Sides) -> list[str]:
+    """Returns the column of any name whose values all say "left" and "right", or name the answers; [] if two do."""
+    pair = plain_name(sides.first), plain_name(sides.second)
+    plain = {word for word in _words(sides) if len(word) > 1 and not word.isdecimal()}
+    found = [
+        name
+        for name, column in seen.columns.items()
+        if name not in pair
+        and (said := {_bare(value) for value in column.values or ()})
+        and said <= plain | NEITHER | BOTH_BAD
+        and said & plain
+    ]
+    return found if len(found) == 1 else []
 
 
 def _is_even(value: Any) -> bool:

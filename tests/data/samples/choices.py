@@ -337,6 +337,18 @@ SAMPLES = (
         formats=("csv", "jsonl"),
     ),
     Sample(
+        "a choice whose column has any name (Label Studio, JSON-MIN)",
+        "two answers and which is better",
+        [
+            {"id": i, "prompt": q, "answer1": a, "answer2": b, "pw": w, "lead_time": 4.2}
+            for i, (q, a, b, w) in enumerate(((Q, G, P, "left"), (R, S, H, "right"), (Q, G, H, "tie")))
+        ],
+        JUDGED,
+        said=(TIES,),
+        refused={3: "tie"},
+        formats=("csv", "jsonl"),
+    ),
+    Sample(
         "a choice by the model's name",
         "two answers and which is better",
         [

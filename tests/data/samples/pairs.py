@@ -403,6 +403,13 @@ MIXTURES = (
         JUDGED,
     ),
     Sample(
+        "a survey of accepted and declined answers",
+        "pairs",
+        rows(lambda i, q, g, p: {"Query": q, "Accepted": g, "Declined": p}),
+        JUDGED,
+        formats=("csv", "jsonl"),
+    ),
+    Sample(
         "Skywork/Skywork-Reward-Preference-80K-v0.2",
         "Skywork-Reward: pairs of messages, the prompt within",
         [{**row, "source": "magpie_ultra"} for row in whole()],
