@@ -141,16 +141,12 @@ def _find_named(seen: Survey, name: str, sides: _Sides) -> tuple[str, ...]:
 
 def _find_spoken(seen: Survey, sides: _Sides) -> list[str]:
     """Returns the column of any name whose values all say "left" and "right", or name the answers; [] if two do."""
-    pair = plain_name(sides.first), plain_name(sides.second)
     plain = {word for word in _words(sides) if len(word) > 1 and not word.isdecimal()}
-    found = [
-        name
-        for name, column in seen.columns.items()
-        if name not in pair
-        and (said := {_bare(value) for value in column.values or ()})
-        and said <= plain | NEITHER | BOTH_BAD
-        and said & plain
-    ]
+    found = []
+    for name, column in seen.columns.items():
+        said = {_bare(value) for value in column.values or ()}
+        if said & plain and said <= plain | NEITHER | BOTH_BAD:
+            found.append(name)
     return found if len(found) == 1 else []
 
 
