@@ -456,7 +456,7 @@ def test_another_response_is_shown_on_request_and_a_wrong_number_is_refused(lab,
     assert "dispreferred prompt" in drawn[part.prompt]
     (look_at_response,) = (fn.fn for fn in page.app.fns.values() if fn.fn.__name__ == "look_at_response")
     for wrong in (-1, None, "x", float("nan")):
-        with pytest.raises(gr.Error, match="must be a number"):
+        with pytest.raises(gr.Error, match="must be a whole number"):
             look_at_response(me, shown, Look(), wrong)
 
 

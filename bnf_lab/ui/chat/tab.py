@@ -16,7 +16,7 @@ from bnf_lab.ui.chat import words
 from bnf_lab.ui.chat.page import ChatPage
 from bnf_lab.ui.chat.parts import MAX_ANSWER_CHARS, MAX_MESSAGE_CHARS, MAX_SEED, ChatParts, draw_parts
 from bnf_lab.ui.chat.view import TITLES
-from bnf_lab.ui.guard import Lane, checked_choice, checked_number, checked_text, listen
+from bnf_lab.ui.guard import Lane, checked_choice, checked_text, checked_whole, listen
 from bnf_lab.ui.latest import Latest
 from bnf_lab.ui.markup import fill
 from bnf_lab.ui.model_gate import draw_values, wire_gate
@@ -116,7 +116,7 @@ def _wire_asked(page: ChatPage, session: Session, parts: ChatParts) -> None:
         owner = lab.owner_of(token)
         if event.act != "example":
             return (gr.skip(),) * (2 + len(parts.drawn))
-        place = int(checked_number(int(event.place), "Example", minimum=0, maximum=len(words.EXAMPLES) - 1))
+        place = checked_whole(int(event.place), "Example", minimum=0, maximum=len(words.EXAMPLES) - 1)
         page.ask(owner, words.EXAMPLES[place], settings)
         return uuid.uuid4().hex, page.chosen(owner), *page.drawn(owner, is_waiting=True)
 

@@ -20,7 +20,7 @@ from bnf_lab.plots.histograms import length_histogram
 from bnf_lab.plots.style import empty_figure
 from bnf_lab.ui.downloads import build_export
 from bnf_lab.ui.field_notes import FieldNotes
-from bnf_lab.ui.guard import checked_choice, checked_number, checked_text, describe_error, tell
+from bnf_lab.ui.guard import checked_choice, checked_text, checked_whole, describe_error, tell
 from bnf_lab.ui.markup import fill, html_area
 from bnf_lab.ui.preferences import words
 from bnf_lab.ui.preferences.table_rows import Edit, draw_rows
@@ -67,7 +67,7 @@ class Filters:
                 verdict=Verdict(verdict) if verdict else None,
                 source=Source(source) if source else None,
                 collection=checked_text(collection, "Collection", limit=400, required=False) or None,
-                page=int(checked_number(page, "Page", minimum=0, maximum=10**7)),
+                page=checked_whole(page, "Page", minimum=0, maximum=10**7),
             )
         except ValueError as error:
             raise LabError(f"Filter: {error}. Choose one of the options in the list.") from error

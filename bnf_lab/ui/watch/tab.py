@@ -20,7 +20,7 @@ from bnf_lab.plots.run_figures import STEP_FIGURES, Marks, RunFigures, read_mark
 from bnf_lab.runs.folder import RunFolder
 from bnf_lab.runs.records import RunState, RunStatus
 from bnf_lab.ui.address import Address, sent, title_of
-from bnf_lab.ui.guard import Lane, checked_number, checked_text, checked_whole, listen
+from bnf_lab.ui.guard import Lane, checked_text, checked_whole, listen
 from bnf_lab.ui.live_plot import live_plot, load_plotly
 from bnf_lab.ui.markup import fill, html_area, joined
 from bnf_lab.ui.session import Redraw, Session, show_tab
@@ -243,7 +243,7 @@ class Handlers:
     def look_at_response(self, token: str, shown: Shown, look: Look, index: object) -> Any:
         """Shows the tokens of another probe response."""
         self.lab.owner_of(token)
-        wanted = int(checked_number(index, words.RESPONSE, minimum=0, maximum=10**4))
+        wanted = checked_whole(index, words.RESPONSE, minimum=0, maximum=10**4)
         return self._look(token, shown, look, response=wanted)
 
     def _look(self, token: str, shown: Shown, look: Look, **change: int) -> dict[Any, Any]:
