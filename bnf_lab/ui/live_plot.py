@@ -78,7 +78,7 @@ def sent_steps(steps: Sequence[int], step: int | None) -> str:
 
 def load_plotly() -> gr.Plot:
     """Puts a hidden plot on a tab: gradio loads its own plotly once the tab is shown. Each tab needs its own."""
-    return gr.Plot(value=empty_figure(""), visible="hidden")
+    return gr.Plot(value=empty_figure(""), visible="hidden", elem_classes="lab-hidden")
 
 
 def _scripted(template: Markup, script: str, options: dict[str, Any]) -> gr.HTML:

@@ -111,6 +111,12 @@ def test_name_tags_and_note_are_kept(page: LabPage) -> None:
 
 def test_figures_numbers_and_report_are_files_named_after_the_run(page: LabPage, tmp_path: Path) -> None:
     choose(page, NAMES[1])
+    page.tab("Watch")
+    page.wait_points("likelihood", more_than=0)
+    page.tab("Runs")
+    choose(page, NAMES[1])
+    assert page.page.locator("#runs-panel .js-plotly-plot").count() == 1  # it only loads the library
+    assert not page.page.locator("#runs-panel .js-plotly-plot").is_visible()
     png = page.download("runs-figure-png", tmp_path)
     assert png.name == "short-and-sweet-bnf-likelihood.png"
     data = png.read_bytes()
@@ -120,6 +126,10 @@ def test_figures_numbers_and_report_are_files_named_after_the_run(page: LabPage,
     assert drawn.startswith("<svg") and "nats/token" in drawn
     rows = page.download("runs-export-metrics", tmp_path)
     assert rows.suffix == ".csv" and len(rows.read_text(encoding="utf-8").splitlines()) == 3
+
+
+def test_a_figure_is_a_file_though_watch_was_never_opened(page: LabPage, tmp_path: Path) -> None:
+    assert page.download("runs-figure-svg", tmp_path).suffix == ".svg"
 
 
 def test_the_report_opens_without_a_network(page: LabPage, browser: Browser, tmp_path: Path) -> None:
