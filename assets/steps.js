@@ -4,6 +4,7 @@ let steps = [], isHeld = false, isStale = false;
 
 function tell() {
   const at = Number(slider.value);
+  slider.dataset.step = at < steps.length - 1 ? steps[at] : '';  // '' is the newest, whichever that becomes
   const words = steps.length
     ? `step ${steps[at].toLocaleString('en')} (${at + 1} of ${steps.length} recorded)` : 'none yet';
   output.textContent = words;
@@ -22,7 +23,7 @@ function draw() {
 
 slider.addEventListener('input', () => {
   tell();
-  trigger('step_chosen', {step: steps[Number(slider.value)]});
+  trigger('input');
 });
 slider.addEventListener('pointerdown', () => { isHeld = true; });
 for (const end of ['pointerup', 'pointercancel']) window.addEventListener(end, () => {

@@ -21,7 +21,7 @@ import gradio as gr
 from gradio.events import Dependency
 from markupsafe import Markup
 
-from bnf_lab.ui.guard import FieldRefused, caught, describe_error, listen
+from bnf_lab.ui.guard import Event, FieldRefused, caught, describe_error, listen
 from bnf_lab.ui.markup import fill
 
 _MARK_FIELD = """
@@ -61,7 +61,7 @@ class FieldNotes:
 
     def listen(
         self,
-        event: Callable[..., Dependency],
+        event: Event,
         handler: Callable[..., Any],
         inputs: Sequence[Any] = (),
         outputs: Sequence[Any] = (),

@@ -57,8 +57,12 @@ class Lane(Enum):
     """Reading files and data sets."""
 
 
+Event = Callable[..., Dependency] | Sequence[Callable[..., Dependency]]
+"""What `listen` wires: one event, or those of the fields that are sent together."""
+
+
 def listen(
-    event: Callable[..., Dependency],
+    event: Event,
     handler: Callable[..., Any],
     inputs: Sequence[Any] = (),
     outputs: Sequence[Any] = (),
@@ -69,18 +73,27 @@ def listen(
     """Wires `handler` to `event` privately, guarded and in its lane.
 
     Args:
-        event: A component's event (`button.click`), a dependency's `.then` / `.success`, or
-            `functools.partial(gr.on, [...])`.
+        event: A component's event (`button.click`), a dependency's `.then` / `.success`; or a sequence: the events
+            of the fields of one form, which are one event then. It never runs twice at a time in a page, and runs
+            once more with what the fields hold where one of them was changed meanwhile; side by side, the answer to
+            the first change could come last, or the second would be dropped. The answer must not write what fields
+            hold that it was sent: it would take back what was chosen while it was under way.
         handler: Function or generator over the inputs, token first.
         inputs: Components whose values the handler receives.
         outputs: Components the handler's results go to.
         lane: The queue that limits how many of this kind run at once.
-        options: Passed on to gradio (`js`, `cancels`, `trigger_mode`, ...). Progress overlays are off unless asked for.
+        options: Passed on to gradio (`js`, `cancels`, ...). Progress overlays are off unless asked for. `trigger_mode`
+            says what becomes of an event while the one before it is under way: without it it is dropped ("once"),
+            which suits a button that is pressed twice. An area with many buttons needs "multiple", and what draws
+            after an event "always_last", which runs once more when the first has ended.
 
     Returns:
         Gradio's dependency, for `.then` and `cancels`.
     """
     options.setdefault("show_progress", "hidden")
+    if not callable(event):
+        options.setdefault("trigger_mode", "always_last")
+        event = functools.partial(gr.on, list(event))
     concurrency_id, limit = lane.value
     return event(
         fn=guarded(handler),

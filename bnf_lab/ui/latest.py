@@ -33,6 +33,7 @@ class Latest:
         outputs: Sequence[Any],
         *,
         notes: FieldNotes | None = None,
+        **options: Any,
     ) -> Dependency:
         """Wires an event that draws the area; see `guard.listen`, and `FieldNotes.listen` where notes are given."""
 
@@ -40,7 +41,7 @@ class Latest:
         def stamped(*values: Any) -> Any:
             return *handler(*values), uuid.uuid4().hex
 
-        return (notes or guard).listen(event, stamped, inputs, [*outputs, self._stamp])
+        return (notes or guard).listen(event, stamped, inputs, [*outputs, self._stamp], **options)
 
     def draw(self, handler: Callable[..., Any], inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
         """Wires what draws the area from the store."""

@@ -92,7 +92,8 @@ def _wire_address(lab: Lab, app: gr.Blocks, session: Session, note: gr.HTML, wat
     arrived = (session.run_id, note, *watch.placed)
     known = listen(app.load, keep_workspace, [session.token], [session.token, *arrived])
     moved = listen(session.address.go, go, [session.token], arrived)
-    listen(moved.success, watch.redraw.handler, [session.token, session.run_id], watch.redraw.outputs)
+    chosen = [session.token, session.run_id]
+    listen(moved.success, watch.redraw.handler, chosen, watch.redraw.outputs, trigger_mode="always_last")
     listen(
         session.run_id.change, lambda run_id: address.draw_note("") if run_id else gr.skip(), [session.run_id], [note]
     )

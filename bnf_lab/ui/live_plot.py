@@ -58,10 +58,18 @@ def sent_tokens(cells: Sequence[TokenCell], says: str = "") -> str:
     return json.dumps({"cells": [[cell.text, cell.color, cell.tooltip] for cell in cells], "says": says})
 
 
+CHOSEN_STEP = """(...values) => {
+  const at = document.querySelector('.lab-steps input').dataset.step;
+  return [...values.slice(0, -1), at ? Number(at) : null];
+}"""
+"""Read when the event is sent: gradio (6.31) sends one that had to wait with the data of the one it waited for."""
+
+
 def step_slider(label: str, **options: Any) -> gr.HTML:
     """Draws a slider with one position a recorded step; its value is what `sent_steps` returns.
 
-    A move fires `step_chosen`, whose event carries the recorded step as `step`; it comes from the browser.
+    A move fires `input`. The chosen step is no value of the component: an event that lists it last among its inputs and
+    has `CHOSEN_STEP` as its `js` receives it, None for the newest.
     """
     template = fill(
         '<label class="lab-steps"><span>{label}: <output>none yet</output></span>'

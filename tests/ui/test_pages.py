@@ -96,6 +96,15 @@ def test_every_event_is_private_and_has_a_lane(lab):
     assert not app.api_open
 
 
+def test_what_is_chosen_while_an_answer_is_under_way_is_not_lost(lab):
+    """Neither dropped, nor sent as an event of its own whose answer could arrive before that to an older choice."""
+    sent = [fn for fn in build_app(lab).fns.values() if fn.fn and any(name == "input" for _, name in fn.targets)]
+    assert len(sent) > 8
+    assert [fn.name for fn in sent if fn.trigger_mode == "once"] == []
+    names = [inspect.unwrap(fn.fn).__qualname__ for fn in sent]
+    assert len(set(names)) == len(names)
+
+
 def test_what_a_field_begins_with_is_among_its_choices(lab):
     """Gradio shows an error at the first event of a page that sends anything else."""
     fields = [block for block in build_app(lab).blocks.values() if getattr(block, "choices", None)]

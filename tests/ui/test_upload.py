@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ import pytest
 
 from bnf_lab.core.errors import ImportRefused, StoreError
 from bnf_lab.data.mapping import KINDS, OPTIONAL, ColumnMapping, ImportChoices, read_choices
-from bnf_lab.data.ratings import CENTRINGS, WEIGHTINGS
+from bnf_lab.data.ratings import CENTRINGS, WEIGHTINGS, RatingRule
 from bnf_lab.lab.lab import Lab
 from bnf_lab.ui.preferences import words
 from bnf_lab.ui.preferences.mapping_panel import PARTS, parts_of
@@ -27,6 +28,8 @@ from tests.support.pages import build_page, handlers, idle_lab
 NASTY = "<script>window.hit=1</script><img src=x onerror=window.hit=1> ${window.hit=1}"
 PAIR = {"prompt": "a", "chosen": "good", "rejected": "bad"}
 RATED = [{"prompt": "a", "completion": f"c{n}", "rating": n} for n in (1, 2, 5)]
+STEERING = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
+STEERED = [{"prompt": "a", "response": f"r{n}", **dict.fromkeys(STEERING, n), "verbosity": -n} for n in (1, 2)]
 MIXED = [{"prompt": f"p{n}", "completion": f"c{n}", "label": label} for n, label in enumerate(("good", "meh", "0"))]
 
 
@@ -265,6 +268,44 @@ def test_ratings_are_read_as_the_panel_says(section: Section) -> None:
     ]
 
 
+def test_what_the_person_chooses_is_not_written_back_to_the_page(section: Section) -> None:
+    """It may have been chosen anew while the answer was under way."""
+    section.choose(STEERED)
+    section.shown.clear()
+    section.call("decide", section.pending, "verbosity")
+    assert section.pending.choices.decides == "verbosity"
+    assert "upload-decides" not in section.shown
+    section.shown.clear()
+    section.call("rate", section.pending, "prompt", "equal", 1)
+    assert section.shown["upload-ratings"].visible is True
+    assert {"upload-centring", "upload-weighting"}.isdisjoint(section.shown)
+
+
+def test_what_is_said_while_another_answer_is_read_undoes_nothing(
+    section: Section, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section.choose(STEERED)
+    before, is_reading, may_read = section.pending, threading.Event(), threading.Event()
+    read = section.lab.judgements.check_file
+
+    def read_slowly(*values: Any, **options: Any) -> Any:
+        is_reading.set()
+        assert may_read.wait(60)
+        return read(*values, **options)
+
+    monkeypatch.setattr(section.lab.judgements, "check_file", read_slowly)
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(section.handler("decide"), section.token, before, "verbosity")
+        assert is_reading.wait(60)
+        second = threads.submit(section.handler("rate"), section.token, before, "prompt", "distance", 1)
+        may_read.set()
+        first.result(60)
+        shown = {part.elem_id or type(part).__name__: update for part, update in second.result(60).items()}
+    kept, centring = shown["State"], shown["upload-centring"]
+    assert kept.choices == ImportChoices(decides="verbosity", ratings=RatingRule(None, "prompt", "distance"))
+    assert centring.value == "prompt"  # the answer that came between wrote what it was before
+
+
 @pytest.mark.parametrize("ratings", [(3,), (3, 3), (2.5, 2.5), (9e14, -9e14), (5e-324, 1e-323), (0.1, 0.2), (1, 2)])
 def test_ratings_of_any_spread_can_be_read_and_changed(section: Section, ratings: tuple[float, ...]) -> None:
     section.choose([{"prompt": "a", "completion": f"c{n}", "rating": rating} for n, rating in enumerate(ratings)])
@@ -287,9 +328,7 @@ def test_a_threshold_outside_the_ratings_can_still_be_moved(section: Section) ->
 
 
 def test_what_decides_is_chosen_among_what_is_offered(section: Section) -> None:
-    names = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
-    rows = [{"prompt": "a", "response": f"r{n}", **dict.fromkeys(names, n), "verbosity": -n} for n in (1, 2)]
-    section.choose(rows)
+    section.choose(STEERED)
     assert section.shown["upload-decides"].visible is True
     section.call("decide", section.pending, "verbosity")
     assert section.pending.choices.decides == "verbosity"

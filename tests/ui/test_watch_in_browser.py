@@ -65,6 +65,21 @@ def test_the_inspector_by_keyboard(page: LabPage) -> None:
     assert page.page.evaluate(f"{FOCUSED}.getAttribute('role')") != "option"
 
 
+def test_the_slider_moved_fast_ends_where_it_was_let_go(page: LabPage) -> None:
+    page.page.evaluate("""() => {
+        const slider = document.querySelector('#watch-step input');
+        for (const at of [0, 1, 2, 1]) {
+            slider.value = at;
+            slider.dispatchEvent(new Event('input', {bubbles: true}));
+        }
+    }""")
+    page.wait_text("#watch-at", f"Step {STEPS[1]},")
+    page.page.wait_for_timeout(1000)  # nothing comes after it
+    assert f"Step {STEPS[1]}," in page.text("#watch-at")
+    page.reload()
+    page.wait_text("#watch-at", f"Step {STEPS[1]},")
+
+
 def test_a_chosen_token_stays_chosen_when_the_step_changes(page: LabPage) -> None:
     page.page.locator("#watch-tokens [role=option]").nth(3).click()
     before = page.text("#watch-tokens .lab-token-values")

@@ -350,8 +350,7 @@ def test_another_workspaces_run_is_refused_everywhere(lab, page, me):
         ("choose", ["run1"]),
         ("draw_chosen", ["run1", ("run1", 0.0), Shown(), Look()]),
         ("handler", [shown]),
-        ("look_at_step", [shown, Look(), chosen_step(0)]),
-        ("look_at_response", [shown, Look(), 0]),
+        ("look_at", [shown, 0, 0]),
     ):
         with pytest.raises(gr.Error, match="not in your workspace"):
             events[name](me, *rest)
@@ -366,7 +365,7 @@ def test_every_event_refuses_a_made_up_workspace(page):
             with pytest.raises(gr.Error, match="workspace"):
                 fn.fn("made-up", *[None] * (len(inspect.signature(fn.fn).parameters) - 1))
             tried += 1
-    assert tried >= 9
+    assert tried >= 8
 
 
 def test_only_own_runs_are_listed_newest_first(lab, page, me):
@@ -404,11 +403,6 @@ def test_a_damaged_run_says_so_once_and_can_be_deleted(lab, page, me):
 # --- tokens -----------------------------------------------------------------------------------------------------------
 
 
-def chosen_step(step):
-    """What the browser sends when the slider is moved."""
-    return gr.EventData(None, {"step": step})
-
-
 def at_slider(news, page):
     """The recorded steps and the shown one, as the slider is sent them."""
     sent = json.loads(news[page.parts.inspector.slider])
@@ -420,30 +414,30 @@ def test_the_slider_has_one_position_a_recorded_step(lab, page, me):
     record(folder, 10)
     part, drawn = page.parts.inspector, draw(page, me)
     assert at_slider(drawn, page) == ([0, 1, 10], 10)
-    moved = page.do.look_at_step(me, drawn[page.parts.shown], Look(), chosen_step(1))
+    moved = page.do.look_at(me, drawn[page.parts.shown], 0, 1)
     assert part.slider not in moved  # it is in the person's hand
     assert "Step 1," in moved[part.heading]
     tip = json.loads(moved[part.tokens])["cells"][0][2]
     assert "(-1.00 nats)" in tip  # log p is -2 at step 1, log q is -1
-    (look_at_step,) = (fn.fn for fn in page.app.fns.values() if fn.fn.__name__ == "look_at_step")
-    for wrong in (-1, None, "x", 1.5, float("nan")):
+    (look_at,) = (fn.fn for fn in page.app.fns.values() if fn.fn.__name__ == "look_at")
+    for wrong in (-1, "x", 1.5, float("nan")):
         with pytest.raises(gr.Error, match="must be a whole number"):
-            look_at_step(me, drawn[page.parts.shown], Look(), chosen_step(wrong))
+            look_at(me, drawn[page.parts.shown], 0, wrong)
 
 
 def test_a_step_between_two_recorded_ones_shows_the_earlier(lab, page, me):
     folder = make_run(lab, me, n_points=2)
     record(folder, 10)
     part, shown = page.parts.inspector, draw(page, me)[page.parts.shown]
-    drawn = page.do.look_at_step(me, shown, Look(), chosen_step(7))
+    drawn = page.do.look_at(me, shown, 0, 7)
     assert "Step 1," in drawn[part.heading]
 
 
 def test_a_chosen_step_stays_while_the_run_goes_on_and_the_newest_is_followed(lab, page, me):
     folder = make_run(lab, me, n_points=3)
     part, shown = page.parts.inspector, draw(page, me)[page.parts.shown]
-    earlier = page.do.look_at_step(me, shown, Look(), chosen_step(1))[part.look]
-    newest = page.do.look_at_step(me, shown, earlier, chosen_step(2))[part.look]
+    earlier = page.do.look_at(me, shown, 0, 1)[part.look]
+    newest = page.do.look_at(me, shown, 0, None)[part.look]
     record(folder, 3)
     assert at_slider(page.do.tick(me, shown, earlier), page) == ([0, 1, 2, 3], 1)
     assert at_slider(page.do.tick(me, shown, newest), page) == ([0, 1, 2, 3], 3)
@@ -452,12 +446,12 @@ def test_a_chosen_step_stays_while_the_run_goes_on_and_the_newest_is_followed(la
 def test_another_response_is_shown_on_request_and_a_wrong_number_is_refused(lab, page, me):
     make_run(lab, me, n_points=1)
     part, shown = page.parts.inspector, draw(page, me)[page.parts.shown]
-    drawn = page.do.look_at_response(me, shown, Look(), 1)
+    drawn = page.do.look_at(me, shown, 1, None)
     assert "dispreferred prompt" in drawn[part.prompt]
-    (look_at_response,) = (fn.fn for fn in page.app.fns.values() if fn.fn.__name__ == "look_at_response")
+    (look_at,) = (fn.fn for fn in page.app.fns.values() if fn.fn.__name__ == "look_at")
     for wrong in (-1, None, "x", float("nan")):
         with pytest.raises(gr.Error, match="must be a whole number"):
-            look_at_response(me, shown, Look(), wrong)
+            look_at(me, shown, wrong, None)
 
 
 def test_token_texts_travel_as_data_and_prompts_escaped(lab, page, me):

@@ -177,8 +177,9 @@ def _wire_judging(page: ChatPage, session: Session, parts: ChatParts) -> None:
         return page.drawn(lab.owner_of(token))
 
     latest = Latest()
-    latest.listen(parts.turns.turn_action, act, [session.token], [*parts.panel, *parts.drawn])
-    latest.listen(parts.save.click, save, [session.token, parts.edited, parts.edit_text], [*parts.panel, *parts.drawn])
+    outputs = [*parts.panel, *parts.drawn]
+    latest.listen(parts.turns.turn_action, act, [session.token], outputs, trigger_mode="multiple")
+    latest.listen(parts.save.click, save, [session.token, parts.edited, parts.edit_text], outputs)
     latest.draw(draw_stored, [session.token], parts.drawn)
     listen(parts.cancel.click, cancel, [session.token], parts.panel)
 
@@ -199,7 +200,7 @@ def _wire_settings(page: ChatPage, session: Session, parts: ChatParts) -> None:
         is_other = (settings.model, settings.adapter) != (old.model, old.adapter)
         chats.keep_settings(owner, settings, seen_run=run_id if is_other else None)
         return (
-            *page.offered(owner, settings)[:2],
+            page.chosen(owner) if settings.model != old.model else gr.skip(),
             *page.drawn(owner),
             *page.other(owner, run_id),
             *draw_values(lab, is_wanted=page.wants_embedded(owner)),
@@ -208,14 +209,12 @@ def _wire_settings(page: ChatPage, session: Session, parts: ChatParts) -> None:
     def tick(token: str) -> Any:
         return page.drawn(lab.owner_of(token), is_watching=True)
 
-    for component in parts.settings:
-        listen(
-            component.input,
-            change,
-            [session.token, session.run_id, *parts.settings],
-            [*parts.settings[:2], *parts.drawn, *parts.other, *parts.gate.outputs],
-            trigger_mode="always_last",
-        )
+    listen(
+        [component.input for component in parts.settings],
+        change,
+        [session.token, session.run_id, *parts.settings],
+        [parts.adapter, *parts.drawn, *parts.other, *parts.gate.outputs],
+    )
     listen(parts.timer.tick, tick, [session.token], parts.drawn, lane=Lane.TICK)
     wire_gate(lab, session, parts.gate, page.wants_embedded)
 

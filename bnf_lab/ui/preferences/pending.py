@@ -5,9 +5,10 @@ Values only, no component and no lab. What a browser sends is checked here again
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -34,6 +35,14 @@ class Origin:
     split: str = "train"
 
 
+class Turns:
+    """The turns that the events of one import take, and what the last of them left."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.left: Pending | None = None
+
+
 @dataclass(frozen=True)
 class Pending:
     """What the page keeps of an import until its judgements are added.
@@ -43,12 +52,14 @@ class Pending:
         choices: Everything that was said about them.
         report: What was last found, without the judgements: they are read again when they are added.
         ticket: Names this import, so that two clicks do not add it twice.
+        turns: Shared by everything that becomes of this import, see `in_turn`.
     """
 
     origin: Origin
     choices: ImportChoices = field(default_factory=ImportChoices)
     report: ImportReport | None = None
     ticket: str = field(default_factory=new_id)
+    turns: Turns = field(default_factory=Turns, repr=False, compare=False)
 
     def found(self, report: ImportReport, choices: ImportChoices) -> Pending:
         """Returns it after another look."""
@@ -80,6 +91,36 @@ class Pending:
         if self.report is None:
             raise LabError(words.CLOSED)
         return self.report
+
+
+def in_turn(
+    handler: Callable[..., dict[Any, Any]], state: Any, fields: Iterable[Any] = ()
+) -> Callable[..., dict[Any, Any]]:
+    """Returns the handler for the events of an open import, of which each begins with what the one before it left.
+
+    Reading a large file takes seconds. Whatever is said meanwhile would otherwise be said of the import as the page
+    held it before, and undo what the event before it was about to keep.
+
+    Args:
+        handler: Has a `Pending`, or None where nothing is open, among its values; returns (component: value).
+        state: The component whose value is what the page keeps of the import.
+        fields: What the event was sent. The answer writes them only where another event came between; otherwise they
+            hold what was said, or what was said since.
+    """
+    sent = set(fields)
+
+    @functools.wraps(handler)  # gradio reads from the handler's own signature that it wants the event
+    def run(*values: Any) -> dict[Any, Any]:
+        held = next((value for value in values if isinstance(value, Pending)), None)
+        if held is None:
+            return handler(*values)
+        with held.turns.lock:
+            latest = held.turns.left or held
+            updates = handler(*(latest if value is held else value for value in values))
+            held.turns.left = updates.get(state, latest)
+            return updates if latest != held else {part: new for part, new in updates.items() if part not in sent}
+
+    return run
 
 
 class Tickets:

@@ -28,7 +28,11 @@ class RatingPanel:
 
     @property
     def inputs(self) -> tuple[Any, ...]:
-        return self.centring, self.weighting, self.threshold
+        return *self.radios, self.threshold
+
+    @property
+    def radios(self) -> tuple[gr.Radio, gr.Radio]:
+        return self.centring, self.weighting
 
     @property
     def outputs(self) -> tuple[Any, ...]:

@@ -55,8 +55,8 @@ def build(lab: Lab, session: Session) -> PreferencesTab:
         return *recount(token), *marks.again.handler(token), *judged.handler(token, *filters)
 
     for change in (*uploads.changes, *demos.changes, *marks.changes, *judged.changes):
-        listen(change.success, recount, [session.token], counted)
-        listen(change.success, judged.handler, judged.inputs, judged.outputs)
+        listen(change.success, recount, [session.token], counted, trigger_mode="always_last")
+        listen(change.success, judged.handler, judged.inputs, judged.outputs, trigger_mode="always_last")
     listen(train.click, lambda: show_tab("train"), [], [session.tabs])
     again = Again(show_again, tuple(judged.inputs), (*counted, *marks.again.outputs, *judged.outputs))
     return PreferencesTab(redraw=Redraw(redraw, (*counted, *marks.redraw.outputs, *judged.redraw.outputs), again))

@@ -222,9 +222,8 @@ def _wire_pages(draw: Any, inputs: tuple[Any, ...], parts: _Parts) -> None:
     def from_start(token: str, *values: Any) -> Any:
         return draw(token, *values[:-2], 0, values[-1])
 
-    for box in (parts.verdict, parts.source, parts.collection):
-        parts.notes.listen(box.input, from_start, inputs, parts.drawn, trigger_mode="always_last")
-    parts.notes.listen(parts.search.change, from_start, inputs, parts.drawn, trigger_mode="always_last")
+    boxes = (parts.verdict, parts.source, parts.collection)
+    parts.notes.listen([parts.search.change, *(box.input for box in boxes)], from_start, inputs, parts.drawn)
     parts.notes.listen(parts.back.click, move(-1), inputs, parts.drawn)
     parts.notes.listen(parts.forward.click, move(1), inputs, parts.drawn)
 
@@ -250,7 +249,8 @@ def _wire_rows(lab: Lab, session: Session, parts: _Parts) -> tuple[Dependency, .
         return Edit(ids[0] if doing == "edit" else ""), *unchanged
 
     inputs = [session.token, parts.edit]
-    return (parts.notes.listen(parts.rows.row_action, act, inputs, (parts.edit, parts.deleted, parts.undo)),)
+    outputs = (parts.edit, parts.deleted, parts.undo)
+    return (parts.notes.listen(parts.rows.row_action, act, inputs, outputs, trigger_mode="multiple"),)
 
 
 def _saved(lab: Lab, owner: str, judgement_id: str, fields: object) -> Edit:

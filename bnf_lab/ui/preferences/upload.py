@@ -6,7 +6,7 @@ answer reads the rows again. Wires the section's parts to its handlers. Knows `L
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from gradio.events import Dependency
 
 from bnf_lab.ui.downloads import build_export
 from bnf_lab.ui.guard import Lane, caught, describe_error, listen
-from bnf_lab.ui.preferences.pending import Pending
+from bnf_lab.ui.preferences.pending import Pending, in_turn
 from bnf_lab.ui.preferences.upload_handlers import Handlers
 from bnf_lab.ui.preferences.upload_parts import draw_parts
 from bnf_lab.ui.preferences.upload_report import draw_problem
@@ -46,7 +46,6 @@ def build(lab: Lab, session: Session) -> UploadSection:
     reads: dict[str, Any] = {"outputs": parts.drawn, "lane": Lane.UPLOAD, "show_progress": "minimal"}
     first = reads | {"show_progress_on": [parts.source.status]}
     again = reads | {"show_progress_on": [parts.head]}
-    live = again | {"trigger_mode": "always_last"}
     read_file, read_hub = (_staying(read, parts.source.status) for read in (do.read_file, do.read_hub))
     opened = (
         listen(parts.source.file.upload, read_file, [token, parts.source.file], **first),
@@ -56,16 +55,18 @@ def build(lab: Lab, session: Session) -> UploadSection:
     for event in opened:
         listen(event.failure, do.break_off, [], parts.drawn)
     listen(parts.source.guard.too_large, do.refuse_large, [token], parts.drawn)
-    stay = partial(_staying, place=parts.trouble)
+
+    def stay(handler: Callable[..., Any], fields: Iterable[Any] = ()) -> Callable[..., Any]:
+        return _staying(in_turn(handler, pending, fields), parts.trouble)
+
     for area in (parts.head, parts.layouts, parts.mapping.samples):
         listen(area.upload_action, stay(do.reply), [token, pending], **again)
     listen(parts.load.upload, stay(do.load_mapping), [token, pending, parts.load], **again)
-    listen(parts.decides.input, stay(do.decide), [token, pending, parts.decides], **live)
-    for part in parts.ratings.inputs:
-        listen(part.input, stay(do.rate), [token, pending, *parts.ratings.inputs], **live)
-    listen(parts.mapping.kind.input, stay(do.choose_kind), [token, pending, *parts.mapping.inputs], **live)
-    for place in parts.mapping.places:
-        listen(place.input, stay(do.map_columns), [token, pending, *parts.mapping.inputs], **live)
+    listen([parts.decides.input], stay(do.decide, [parts.decides]), [token, pending, parts.decides], **again)
+    ratings, columns = parts.ratings.inputs, parts.mapping.inputs
+    rate = stay(do.rate, parts.ratings.radios)
+    listen([field.input for field in ratings], rate, [token, pending, *ratings], **again)
+    listen([field.input for field in columns], stay(do.map_columns), [token, pending, *columns], **again)
     return UploadSection(changes=(listen(parts.add.click, stay(do.add), [token, pending], **first),))
 
 

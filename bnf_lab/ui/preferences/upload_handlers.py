@@ -151,16 +151,14 @@ class Handlers:
             updates.pop(self.parts.ratings.threshold, None)
         return updates
 
-    def choose_kind(self, token: str, pending: Pending | None, kind: object, *places: Any) -> Any:
-        """Shows the fields of a kind of rows, and looks again."""
-        updates = self.map_columns(token, pending, kind, *places)
-        return updates | show_parts(self.parts.mapping, str(kind))
-
     def map_columns(self, token: str, pending: Pending | None, kind: object, *places: Any) -> Any:
         """Looks at the rows by the columns chosen so far; says beside each field what is missing or wrong."""
         owner = self.lab.owner_of(token)
         waiting = _waiting(pending)
         given = read_mapping(waiting.seen.columns, kind, places)
+        return self._look_mapped(owner, waiting, given) | show_parts(self.parts.mapping, given.mapping.kind)
+
+    def _look_mapped(self, owner: str, waiting: Pending, given: Given) -> dict[Any, Any]:
         if not given.is_complete:
             return self._show_incomplete(waiting, given)
         old, new = waiting.choices.columns, given.mapping

@@ -231,13 +231,14 @@ def _wire_list(lab: Lab, session: Session, parts: _Parts) -> None:
         return (gr.skip(),) * len(values) if values[SIGNATURE] == shown else values
 
     looked_at = [session.token, parts.chosen, parts.view]
-    listen(parts.table.run_action, act, looked_at, [session.run_id, session.tabs, parts.view, *parts.drawn])
+    outputs = [session.run_id, session.tabs, parts.view, *parts.drawn]
+    listen(parts.table.run_action, act, looked_at, outputs, trigger_mode="multiple")
     opened = [session.token, session.run_id, parts.chosen, parts.view]
     listen(session.run_id.change, follow, opened, parts.drawn)
     asked = [session.token, parts.chosen, parts.picked, parts.shown, parts.view]
     listen(parts.timer.tick, tick, asked, parts.live, lane=Lane.TICK)
     # a tick does not ask the box itself: gradio refuses, with a toast, what was chosen for the run shown before
-    listen(parts.checkpoint.input, pick, [parts.chosen, parts.checkpoint], [parts.picked])
+    listen([parts.checkpoint.input], pick, [parts.chosen, parts.checkpoint], [parts.picked])
 
 
 def _wire_view(lab: Lab, session: Session, parts: _Parts) -> None:
@@ -249,14 +250,8 @@ def _wire_view(lab: Lab, session: Session, parts: _Parts) -> None:
         changed = replace(view, text=searched, columns=tuple(names), rows=int(rows))
         return _look(lab, owner, run_id, changed)
 
-    for event in (parts.search.change, parts.columns.input, parts.rows.input):
-        listen(
-            event,
-            look,
-            [session.token, parts.chosen, *parts.viewed],
-            [parts.view, parts.table],
-            trigger_mode="always_last",
-        )
+    fields = [parts.search.change, parts.columns.input, parts.rows.input]
+    listen(fields, look, [session.token, parts.chosen, *parts.viewed], [parts.view, parts.table])
 
 
 def _look(lab: Lab, owner: str, run_id: str, view: ListView) -> tuple[ListView, str]:

@@ -65,16 +65,16 @@ def build(lab: Lab, session: Session) -> TrainTab:
     others = [parts.fields[name] for name in parts.fields if name != "n_steps"]
     edits = [component.input for component in (parts.collections, *others)]
     at_once: dict[str, Any] = {"trigger_mode": "multiple", "js": STAMP}  # `Visit` answers the last one alone
-    listen(partial(gr.on, edits), do.edit, [*asking, *parts.inputs], parts.checked, **at_once)
+    listen(edits, do.edit, [*asking, *parts.inputs], parts.checked, **at_once)
     of_method = [parts.fields[name].input for name in ("method", *METHOD_FIELDS)]
-    listen(partial(gr.on, of_method), do.show_method, [session.token, *parts.fields.values()], [parts.push])
-    listen(parts.fields["n_steps"].input, do.edit_steps, [*asking, *parts.inputs], parts.checked, **at_once)
+    listen(of_method, do.show_method, [session.token, *parts.fields.values()], [parts.push])
+    listen([parts.fields["n_steps"].input], do.edit_steps, [*asking, *parts.inputs], parts.checked, **at_once)
     listen(parts.asked.change, do.draw_kept, asking, parts.checked, **at_once)
     listen(parts.timer.tick, do.follow, [session.token, parts.visit, parts.noted], parts.checked, lane=Lane.TICK)
     listen(parts.defaults.click, do.reset, [session.token], parts.drawn)
     for name, button in parts.presets.items():
         listen(button.click, do.take_preset(name), [session.token], parts.drawn)
-    listen(parts.take.input, do.take_run, [session.token, parts.take], parts.drawn)
+    listen([parts.take.input], do.take_run, [session.token, parts.take], parts.drawn)
     listen(
         parts.measure.click,
         do.measure,

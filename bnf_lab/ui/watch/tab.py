@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -21,7 +21,7 @@ from bnf_lab.runs.folder import RunFolder
 from bnf_lab.runs.records import RunState, RunStatus
 from bnf_lab.ui.address import Address, sent, title_of
 from bnf_lab.ui.guard import Lane, checked_text, checked_whole, listen
-from bnf_lab.ui.live_plot import live_plot, load_plotly
+from bnf_lab.ui.live_plot import CHOSEN_STEP, live_plot, load_plotly
 from bnf_lab.ui.markup import fill, html_area, joined
 from bnf_lab.ui.session import Redraw, Session, show_tab
 from bnf_lab.ui.watch import controls, inspector, words
@@ -108,17 +108,18 @@ def build(lab: Lab, session: Session) -> WatchTab:
     parts = _draw(session)
     do = Handlers(lab, parts, RunFigures())
     token, look = session.token, parts.inspector.look
-    look_inputs = [token, parts.shown, look]
+    ticking = [token, parts.shown, look]
     everything = tuple(dict.fromkeys((*parts.drawn, *parts.redrawn)))
-    ticked = listen(parts.timer.tick, do.tick, look_inputs, everything, lane=Lane.TICK)
+    ticked = listen(parts.timer.tick, do.tick, ticking, everything, lane=Lane.TICK)
     listen(ticked.failure, lambda: gr.Timer(active=False), [], [parts.timer])  # one message, not one a second
-    listen(parts.controls.run.input, do.choose, [token, parts.controls.run], [session.run_id])
+    listen([parts.controls.run.input], do.choose, [token, parts.controls.run], [session.run_id])
     listen(session.run_id.change, do.redraw, [token, session.run_id], parts.redrawn)
     asked = [token, session.run_id, parts.asked, parts.shown, look]
     listen(parts.asked.change, do.draw_chosen, asked, everything, trigger_mode="always_last")
     moment = (look, parts.address, *parts.inspector.moment)
-    listen(parts.inspector.slider.step_chosen, do.look_at_step, look_inputs, moment, trigger_mode="always_last")
-    listen(parts.inspector.response.input, do.look_at_response, [*look_inputs, parts.inspector.response], moment)
+    response, slider = parts.inspector.response, parts.inspector.slider
+    looking = [token, parts.shown, response, slider]
+    listen([response.input, slider.input], do.look_at, looking, moment, js=CHOSEN_STEP)
     controls.wire(lab, session, parts.controls, parts.shown, do.redraw, parts.redrawn)
     return WatchTab(redraw=Redraw(do.redraw, parts.redrawn), handlers=do, placed=(look, parts.shown))
 
@@ -234,25 +235,13 @@ class Handlers:
         owner = self.lab.owner_of(token)
         return self.lab.runs.folder(owner, checked_text(run_id, words.RUN, limit=100)).run_id
 
-    def look_at_step(self, token: str, shown: Shown, look: Look, event: gr.EventData) -> Any:
-        """Moves map and inspector to a recorded step; at the newest they follow the run again."""
-        self.lab.owner_of(token)
-        wanted = checked_whole(event.step, words.RECORDED_STEP, minimum=0, maximum=10**6)
-        return self._look(token, shown, look, step=wanted)
-
-    def look_at_response(self, token: str, shown: Shown, look: Look, index: object) -> Any:
-        """Shows the tokens of another probe response."""
-        self.lab.owner_of(token)
-        wanted = checked_whole(index, words.RESPONSE, minimum=0, maximum=10**4)
-        return self._look(token, shown, look, response=wanted)
-
-    def _look(self, token: str, shown: Shown, look: Look, **change: int) -> dict[Any, Any]:
-        folder = self.lab.runs.folder(self.lab.owner_of(token), shown.run_id)
-        mark = read_marks(folder).tokens
-        steps = self.figures.tokens(folder, mark).steps
-        here = replace(look if look.run_id == shown.run_id else Look(shown.run_id), **change)
-        if here.step is not None and steps and here.step >= steps[-1]:
-            here = replace(here, step=None)
+    def look_at(self, token: str, shown: Shown, response: object, step: object) -> Any:
+        """Shows the tokens of a probe response at a recorded step; at the newest, None, they follow the run."""
+        owner = self.lab.owner_of(token)
+        which = checked_whole(response, words.RESPONSE, minimum=0, maximum=10**4)
+        at = None if step is None else checked_whole(step, words.RECORDED_STEP, minimum=0, maximum=10**6)
+        folder = self.lab.runs.folder(owner, shown.run_id)
+        mark, here = read_marks(folder).tokens, Look(shown.run_id, at, which)
         part = self.parts.inspector
         address = _address(folder, _read_status(folder)[0], here)
         return {
