@@ -228,6 +228,31 @@ class LabPage:
         """Presses a button once it can be pressed."""
         self.page.locator(f"#{elem_id}:not([disabled])").click()
 
+    def act_while_one_waits(self, *acts: str) -> None:
+        """Does things 100 ms apart, of which the first takes a second and more to reach the server.
+
+        Args:
+            acts: JavaScript expressions.
+        """
+        self.page.evaluate(
+            """async acts => {
+              const send = window.fetch;
+              let n = 0;
+              window.fetch = async (...asked) => {
+                const isEvent = String(asked[0]?.url ?? asked[0]).includes('queue/join');
+                if (isEvent && n++ === 0) await new Promise(done => setTimeout(done, 1500));
+                return send(...asked);
+              };
+              for (const act of acts) {
+                (0, eval)(act);
+                await new Promise(done => setTimeout(done, 100));
+              }
+              await new Promise(done => setTimeout(done, 2000));
+              window.fetch = send;
+            }""",
+            list(acts),
+        )
+
     def text(self, selector: str) -> str:
         return " ".join(self.page.locator(selector).first.inner_text().split())
 

@@ -77,17 +77,9 @@ def act(page: LabPage, label: str) -> None:
     page.page.locator("#upload-panel .lab-button, #upload-panel .lab-choice").filter(has_text=label).first.click()
 
 
-def press_at_once(page: LabPage, *wanted: tuple[str, str]) -> None:
-    """Chooses several radio buttons, (group, words), before the first can have been answered."""
-    page.page.evaluate(
-        """async wanted => {
-          for (const [group, words] of wanted) {
-            [...document.querySelectorAll(`#upload-${group} label`)].find(e => e.innerText.includes(words)).click();
-            await new Promise(requestAnimationFrame);
-          }
-        }""",
-        wanted,
-    )
+def press(group: str, label: str) -> str:
+    """Returns the script that chooses a radio button."""
+    return f"[...document.querySelectorAll('#upload-{group} label')].find(e => e.innerText.includes('{label}')).click()"
 
 
 def put(page: LabPage, part: str, place: str) -> None:
@@ -203,10 +195,9 @@ def test_columns_are_mapped_by_paths_with_a_preview_while_choosing(page: LabPage
     page.wait_text("#upload-note-rating", "1 row refused. row 4")
     assert "no column of this name" not in page.text("#upload-note-rating")
     assert page.page.locator("#upload-examples .lab-example").count() == 3
-    press_at_once(page, ("centring", "own answers"), ("centring", "one rating for all"), ("centring", "own answers"))
-    press_at_once(
-        page, ("weighting", "the further away"), ("weighting", "all alike"), ("weighting", "the further away")
-    )
+    page.act_while_one_waits(press("centring", "own answers"), press("weighting", "the further away"))
+    page.wait_text("#upload-examples .lab-side-head", "weight")
+    page.act_while_one_waits(press("weighting", "all alike"), press("weighting", "the further away"))
     page.wait_text("#upload-head", "each prompt's own mean")
     page.wait_text("#upload-examples .lab-side-head", "weight")
     add(page, 6)
