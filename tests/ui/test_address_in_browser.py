@@ -88,7 +88,6 @@ def wait_address(page: LabPage, **expected: str) -> None:
             return names.length === Object.keys(now).length && names.every(name => now[name] === wanted[name]);
         }""",
         expected,
-        seconds=30,
     )
 
 
@@ -98,10 +97,9 @@ def wait_shown(page: LabPage, tab: str, run: str | None = None) -> None:
         "name => document.querySelector('#lab-tabs > .tab-wrapper [role=tab][aria-selected=true]')?.textContent.trim()"
         " === name",
         tab,
-        seconds=30,
     )
     if run:
-        page.wait("run => document.querySelector('#watch-run input')?.value.startsWith(run)", run, seconds=30)
+        page.wait("run => document.querySelector('#watch-run input')?.value.startsWith(run)", run)
 
 
 def choose_run(page: LabPage, run: str) -> None:
@@ -190,10 +188,10 @@ def test_a_link_to_a_run_of_somebody_else_is_said_and_the_newest_is_shown(page: 
 def test_the_title_counts_the_steps_of_the_run_that_is_shown(page: LabPage, place: Place) -> None:
     for step in (12, 13):
         place.step(step)
-        page.wait(f"document.title === 'step {step}/{TOTAL} · BNF Lab'", seconds=30)
+        page.wait(f"document.title === 'step {step}/{TOTAL} · BNF Lab'")
     page.tab("Watch")
     choose_run(page, "older")
-    page.wait("document.title === 'BNF Lab'", seconds=30)
+    page.wait("document.title === 'BNF Lab'")
 
 
 def test_arrows_move_between_tabs(page: LabPage) -> None:
@@ -212,7 +210,7 @@ def test_a_restart_of_the_server_brings_the_same_place_back(browser: Browser, pl
     watcher.is_server_away = True
     place.server.stop()
     place.server.start()
-    page.wait("window.isSame === undefined && document.querySelector('#watch-at') !== null", seconds=60)
+    page.wait("window.isSame === undefined && document.querySelector('#watch-at') !== null")
     wait_shown(page, "Watch", "older")
     page.wait_text("#watch-at", "Step 2")
     assert parse_qs(urlsplit(page.page.url).query) == {"tab": ["watch"], "run": ["older"], "step": ["2"]}

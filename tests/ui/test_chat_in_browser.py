@@ -123,3 +123,26 @@ def test_training_on_two_new_judgements_is_about_these_two(page: LabPage) -> Non
     page.wait_text("#train-preflight", "2 of 2 responses")
     chosen = page.page.locator("#train-collections label:has(input:checked)").all_inner_texts()
     assert [text.split(",")[0] for text in chosen] == ["2 new judgements"]
+
+
+def test_both_answers_are_judged_and_settings_changed_while_an_event_is_under_way(page: LabPage) -> None:
+    turn = "document.querySelector('.chat-turn')"
+    press = turn + ".querySelector('.chat-answer.{} .chat-thumb.{}').click()"
+    page.act_while_one_waits(press.format("base", "dispreferred"), press.format("aligned", "preferred"))
+    chips = [".chat-turn:first-of-type .chat-answer.base", ".chat-turn:first-of-type .chat-answer.aligned"]
+    for reloaded in (False, True):
+        if reloaded:
+            page.reload()
+        for at, verdict in zip(chips, ("dispreferred", "preferred"), strict=True):
+            page.wait_text(f"{at} .lab-chip", verdict)
+    page.page.locator("#chat-options > button").click()
+    at = "#chat-options input[type=number]"
+    put = (
+        "{const box = document.querySelectorAll('AT')[NUMBER]; box.value = 0.5;"
+        "box.dispatchEvent(new Event('input', {bubbles: true})); box.dispatchEvent(new Event('blur'))}"
+    ).replace("AT", at)
+    page.act_while_one_waits(*(put.replace("NUMBER", str(n)) for n in range(2)))
+    page.reload()
+    page.page.locator("#chat-options > button").click()
+    page.wait("at => document.querySelectorAll(at)[1]?.value === '0.5'", at)
+    assert [page.page.locator(at).nth(n).input_value() for n in range(2)] == ["0.5", "0.5"]

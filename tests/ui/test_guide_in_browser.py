@@ -38,7 +38,6 @@ def wait_ticked(page: LabPage, *titles: str) -> None:
         "titles => [...document.querySelectorAll('#lab-tabs > .tab-wrapper [data-ticked]')]"
         ".map(tab => tab.textContent.trim()).join() === titles.join()",
         list(titles),
-        seconds=30,
     )
     for title in titles:  # a tick describes a tab, the tab keeps its name
         tab = page.page.locator("#lab-tabs").get_by_role("tab", name=title, exact=True).first
@@ -46,7 +45,7 @@ def wait_ticked(page: LabPage, *titles: str) -> None:
 
 
 def wait_gone(page: LabPage) -> None:
-    page.wait("!document.querySelector('#lab-guide section')", seconds=30)
+    page.wait("!document.querySelector('#lab-guide section')")
 
 
 @pytest.mark.parametrize("view", [VIEWS["1440 light"], VIEWS["390 dark"]], ids=("desktop", "phone"), indirect=True)
@@ -58,18 +57,18 @@ def test_the_guided_first_run(browser: Browser, server: Server, view: dict[str, 
     page.wait_text("#lab-guide", "Add a demo set", seconds=FETCH_SECONDS)
     press(page, "Choose a demo set")
     page.click("demo-short_answers")
-    page.wait_text("#lab-guide", "Start training", seconds=30)
+    page.wait_text("#lab-guide", "Start training")
     wait_ticked(page, "Preferences")
     press(page, "Set up a quick look")
-    page.wait("document.querySelector('#field-n_steps input')?.value === '10'", seconds=30)
-    page.wait("document.querySelector('#train-start')?.disabled === false", seconds=60)
+    page.wait("document.querySelector('#field-n_steps input')?.value === '10'")
+    page.wait("document.querySelector('#train-start')?.disabled === false")
     page.click("train-start")
-    page.wait_text("#lab-guide", "Watch the likelihoods", seconds=30)
+    page.wait_text("#lab-guide", "Watch the likelihoods")
     page.wait_text("#watch-status", "Finished", seconds=RUN_SECONDS)
     page.reload()
     wait_ticked(page, "Preferences", "Train")
     press(page, "Ask both models")
-    page.wait_text("#lab-guide", "That was the whole way", seconds=30)
+    page.wait_text("#lab-guide", "That was the whole way")
     wait_ticked(page, "Preferences", "Train", "Watch", "Chat")
     press(page, "Close")
     wait_gone(page)
@@ -88,11 +87,11 @@ def test_the_strip_fits_and_a_skip_is_kept(browser: Browser, server: Server, vie
     assert strip["y"] + strip["height"] <= tabs["y"]
     page.section("Demo sets")
     page.click("demo-short_answers")
-    page.wait("document.querySelector('.toast-body')", seconds=30)
+    page.wait("document.querySelector('.toast-body')")
     assert page.page.evaluate(COVERED) == []
     press(page, "Skip the guide")
     wait_gone(page)
     page.reload()
-    page.wait_text("#lab-status", "not fetched", seconds=30)
+    page.wait_text("#lab-status", "not fetched")
     wait_gone(page)
     page.page.context.close()

@@ -55,7 +55,6 @@ def wait_listed(page: LabPage, names: set[str]) -> None:
         "names => [...document.querySelectorAll('#runs-table .runs-name')].map(e => e.innerText).sort().join()"
         " === names.join()",
         sorted(names),
-        seconds=30,
     )
 
 
@@ -77,11 +76,11 @@ def test_runs_are_searched_and_what_was_searched_stays_after_a_reload(page: LabP
 def test_a_heading_sorts_and_says_so(page: LabPage) -> None:
     heading = page.page.locator("#runs-table th", has=page.page.get_by_role("button", name="Run", exact=True))
     heading.get_by_role("button").click()
-    page.wait("document.querySelector('#runs-table th[aria-sort]')?.innerText.trim() === 'Run'", seconds=30)
+    page.wait("document.querySelector('#runs-table th[aria-sort]')?.innerText.trim() === 'Run'")
     first, way = listed(page), heading.get_attribute("aria-sort")
     assert first in (sorted(NAMES), sorted(NAMES, reverse=True))
     heading.get_by_role("button").click()
-    page.wait("was => document.querySelector('#runs-table th[aria-sort]').ariaSort !== was", way, seconds=30)
+    page.wait("was => document.querySelector('#runs-table th[aria-sort]').ariaSort !== was", way)
     assert listed(page) == first[::-1]
 
 
@@ -92,7 +91,7 @@ def test_columns_are_chosen(page: LabPage) -> None:
     assert "Per step" in headings()
     page.page.locator("#runs-choose > button").click()
     page.page.locator("#runs-columns").get_by_label("Per step").click()
-    page.wait("!document.querySelector('#runs-table').innerText.includes('Per step')", seconds=30)
+    page.wait("!document.querySelector('#runs-table').innerText.includes('Per step')")
     page.page.locator("#runs-columns").get_by_label("Per step").click()
     page.wait_text("#runs-table th", "Per step")
 
@@ -106,7 +105,7 @@ def test_name_tags_and_note_are_kept(page: LabPage) -> None:
     page.reload()
     choose(page, NAMES[0])
     page.wait_text("#runs-title .runs-note", "Too short to tell.")
-    page.wait("document.querySelector('#runs-tags :is(input, textarea)').value === 'workshop, short'", seconds=30)
+    page.wait("document.querySelector('#runs-tags :is(input, textarea)').value === 'workshop, short'")
 
 
 def test_figures_numbers_and_report_are_files_named_after_the_run(page: LabPage, tmp_path: Path) -> None:
@@ -153,7 +152,7 @@ def test_runs_on_a_phone(server: Server, browser: Browser, scheme: str) -> None:
     choose(page, NAMES[0])
     assert page.page.evaluate("document.documentElement.scrollWidth") <= size["width"]
     page.page.get_by_role("button", name=f"Open {NAMES[0]} in Watch").tap()
-    page.wait("document.querySelector('#watch-page')?.offsetParent !== null", seconds=30)
-    page.wait("run => document.querySelector('#watch-run input')?.value.startsWith(run)", NAMES[0], seconds=30)
+    page.wait("document.querySelector('#watch-page')?.offsetParent !== null")
+    page.wait("run => document.querySelector('#watch-run input')?.value.startsWith(run)", NAMES[0])
     page.page.context.close()
     assert watcher.problems == []
