@@ -141,6 +141,7 @@ def test_both_answers_are_judged_and_settings_changed_while_an_event_is_under_wa
         "{const box = document.querySelectorAll('AT')[NUMBER]; box.value = 0.5;"
         "box.dispatchEvent(new Event('input', {bubbles: true})); box.dispatchEvent(new Event('blur'))}"
     ).replace("AT", at)
+    page.wait("at => document.querySelectorAll(at).length >= 2", at)
     page.act_while_one_waits(*(put.replace("NUMBER", str(n)) for n in range(2)))
     page.reload()
     page.page.locator("#chat-options > button").click()
